@@ -1,0 +1,129 @@
+namespace Byre.Nodes;
+
+/// <summary>
+/// A driver instance: what a driver's author writes. Its arguments are already valid: inside [0, Length), aligned to
+/// <see cref="Limits"/>, no longer than they allow, permitted. Callers never call a node; they call a
+/// <see cref="BlockEdge"/>. All members may be called at the same time from several threads.
+/// </summary>
+public abstract class BlockNode : IAsyncDisposable
+{
+    /// <summary>The node's name, unique in a graph. Made up by the graph ("#block001") unless given.</summary>
+    public string Name { get; set; } = "";
+
+    /// <summary>The driver's name as options and JSON say it: "qcow2", "raw", "file".</summary>
+    public abstract string DriverName { get; }
+
+    /// <summary>The file name a person knows the node by; empty where there is none.</summary>
+    public virtual string FileName => PrimaryChild?.Node.FileName ?? "";
+
+    /// <summary>Length in bytes.</summary>
+    public abstract long Length { get; }
+
+    /// <summary>Writing is refused whatever the permissions say.</summary>
+    public virtual bool IsReadOnly => false;
+
+    /// <summary>What the node wants of requests.</summary>
+    public virtual BlockLimits Limits => BlockLimits.Default;
+
+    /// <summary>The edges to its children, in a fixed order.</summary>
+    public virtual IReadOnlyList<BlockEdge> Children => [];
+
+    /// <summary>The child with <see cref="ChildRole.Primary"/>, or null.</summary>
+    public BlockEdge? PrimaryChild
+    {
+        get
+        {
+            foreach (var child in Children)
+            {
+                if ((child.Role & ChildRole.Primary) != 0)
+                {
+                    return child;
+                }
+            }
+
+            return null;
+        }
+    }
+
+    /// <summary>Reads; fills the whole buffer.</summary>
+    /// <param name="offset">First byte.</param>
+    /// <param name="buffer">Filled; never empty.</param>
+    public abstract ValueTask ReadAsync(long offset, Memory<byte> buffer);
+
+    /// <summary>Writes the whole of <paramref name="data"/>.</summary>
+    /// <param name="offset">First byte.</param>
+    /// <param name="data">Never empty. Valid until the task completes.</param>
+    /// <param name="flags">Of Fua (only if <see cref="SupportedWriteFlags"/> has it), Unchanged, Compressed.</param>
+    public abstract ValueTask WriteAsync(long offset, ReadOnlyMemory<byte> data, WriteFlags flags);
+
+    /// <summary>The flags that <see cref="WriteAsync"/> does itself; the edge emulates Fua by a flush where it is missing.</summary>
+    public virtual WriteFlags SupportedWriteFlags => WriteFlags.None;
+
+    /// <summary>Makes the range read as zeroes by other means than writing zeroes.</summary>
+    /// <returns>False where that cannot be done for this range: the edge then writes zeroes, unless told not to.</returns>
+    public virtual ValueTask<bool> TryWriteZeroesAsync(long offset, long length, WriteFlags flags) => new(false);
+
+    /// <summary>Gives space back. What the range reads as afterwards is the driver's affair; doing nothing is valid.</summary>
+    public virtual ValueTask DiscardAsync(long offset, long length) => default;
+
+    /// <summary>Writes the node's own caches to its children, in an order that a crash cannot break.</summary>
+    public virtual ValueTask WriteBackAsync() => default;
+
+    /// <summary>Brings everything written before to stable storage. By default flushes every child the node writes to.</summary>
+    public virtual async ValueTask SyncAsync()
+    {
+        foreach (var child in Children)
+        {
+            if ((child.Permissions.Used & (Permissions.Write | Permissions.WriteUnchanged)) != 0)
+            {
+                await child.FlushAsync().ConfigureAwait(false);
+            }
+        }
+    }
+
+    /// <summary>Appends what this layer says of the range asked about (see <see cref="ExtentList"/> for the rules).</summary>
+    public abstract ValueTask GetExtentsAsync(ExtentList extents, ExtentPrecision precision);
+
+    /// <summary>Changes the length.</summary>
+    /// <param name="length">The new length in bytes.</param>
+    /// <param name="preallocation">What is allocated of a grown range.</param>
+    /// <exception cref="BlockException"><see cref="ErrorCode.NotSupported"/> where the driver cannot.</exception>
+    public virtual ValueTask ResizeAsync(long length, Preallocation preallocation) =>
+        throw new BlockException(ErrorCode.NotSupported, $"The {DriverName} driver cannot resize an image.", Name);
+
+    /// <summary>What the node needs of a child, given what its own parents use and share. Pure.</summary>
+    /// <param name="role">The child's role.</param>
+    /// <param name="parents">The union of what the parents use, and the intersection of what they share.</param>
+    public virtual PermissionSet PermissionsForChild(ChildRole role, PermissionSet parents) => parents;
+
+    /// <summary>The solver's verdict for the node is about to change: take what it needs (locks), or throw.</summary>
+    /// <param name="permissions">The union of what parents will use, and the intersection of what they will share.</param>
+    public virtual void PreparePermissions(PermissionSet permissions)
+    {
+    }
+
+    /// <summary>The prepared permissions hold from now on: give back what is no longer needed.</summary>
+    public virtual void CommitPermissions()
+    {
+    }
+
+    /// <summary>The prepared permissions were given up: give back what was taken.</summary>
+    public virtual void AbortPermissions()
+    {
+    }
+
+    /// <summary>A parent reached a point that the blkdebug driver can hang a fault on.</summary>
+    public virtual void OnDebugEvent(BlkdebugEvent debugEvent)
+    {
+    }
+
+    /// <summary>Writes back, closes and lets go of the children. Called once, when the last parent has left.</summary>
+    public virtual async ValueTask DisposeAsync()
+    {
+        GC.SuppressFinalize(this);
+        foreach (var child in Children)
+        {
+            await child.DisposeAsync().ConfigureAwait(false);
+        }
+    }
+}

@@ -1,0 +1,76 @@
+namespace Byre.Nodes;
+
+/// <summary>
+/// A question about a range and the growing answer to it. The node appends extents in order, without a gap, from
+/// <see cref="Offset"/> on; neighbours that continue each other are joined. It appends at least one extent, stops when
+/// <see cref="IsFull"/>, and may stop early: a caller goes on from <see cref="End"/>. Reused by its owner; not shared.
+/// </summary>
+public sealed class ExtentList
+{
+    private BlockExtent[] items = new BlockExtent[16];
+
+    /// <summary>First byte asked about.</summary>
+    public long Offset { get; private set; }
+
+    /// <summary>Bytes asked about, at least 1.</summary>
+    public long Length { get; private set; }
+
+    /// <summary>The most extents wanted.</summary>
+    public int Limit { get; private set; } = int.MaxValue;
+
+    /// <summary>How many extents there are.</summary>
+    public int Count { get; private set; }
+
+    /// <summary>Where the answer ends: the end of the last extent, or <see cref="Offset"/>.</summary>
+    public long End => Count == 0 ? Offset : items[Count - 1].End;
+
+    /// <summary>The first byte after the range asked about.</summary>
+    public long RangeEnd => Offset + Length;
+
+    /// <summary>The whole range is answered.</summary>
+    public bool IsComplete => End >= RangeEnd;
+
+    /// <summary>Nothing more is wanted: the range is answered, or the limit is passed (the last extent may still grow).</summary>
+    public bool IsFull => IsComplete || Count > Limit;
+
+    /// <summary>The answer.</summary>
+    public ReadOnlySpan<BlockExtent> Items => items.AsSpan(0, Math.Min(Count, Limit));
+
+    /// <summary>Asks anew; what was answered is forgotten.</summary>
+    /// <param name="offset">First byte, at least 0.</param>
+    /// <param name="length">Bytes, at least 1.</param>
+    /// <param name="limit">The most extents wanted, at least 1.</param>
+    public void Reset(long offset, long length, int limit = int.MaxValue)
+    {
+        ArgumentOutOfRangeException.ThrowIfNegative(offset);
+        ArgumentOutOfRangeException.ThrowIfLessThan(length, 1);
+        ArgumentOutOfRangeException.ThrowIfLessThan(limit, 1);
+        Offset = offset;
+        Length = length;
+        Limit = limit;
+        Count = 0;
+    }
+
+    /// <summary>Appends an extent that begins at <see cref="End"/>; what reaches past the range is cut off.</summary>
+    public void Add(in BlockExtent extent)
+    {
+        var e = extent.End > RangeEnd ? extent.Slice(extent.Start, RangeEnd) : extent;
+        if (e.Start != End || e.Length < 1)
+        {
+            throw new ArgumentException("An extent must begin where the last one ended and lie in the range.", nameof(extent));
+        }
+
+        if (Count > 0 && e.Continues(items[Count - 1]))
+        {
+            items[Count - 1] = items[Count - 1] with { Length = items[Count - 1].Length + e.Length };
+            return;
+        }
+
+        if (Count == items.Length)
+        {
+            Array.Resize(ref items, items.Length * 2);
+        }
+
+        items[Count++] = e;
+    }
+}
