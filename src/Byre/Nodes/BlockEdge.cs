@@ -1,3 +1,5 @@
+using Perm = Byre.Nodes.Permissions;
+
 namespace Byre.Nodes;
 
 /// <summary>
@@ -6,15 +8,19 @@ namespace Byre.Nodes;
 /// </summary>
 public sealed class BlockEdge : IAsyncDisposable
 {
-    private bool disposed;
+    private int disposed;
 
-    /// <summary>Links to a node. The graph is asked for permissions by <see cref="Byre.Nodes"/> users through GraphChange.</summary>
+    /// <summary>
+    /// Links to a node, which lives as long as an edge leads to it. The permissions hold as given: they are not weighed
+    /// against those of the node's other users until a graph does so.
+    /// </summary>
     public BlockEdge(BlockNode node, ChildRole role, PermissionSet permissions, string name = "root")
     {
         Node = node;
         Role = role;
         Permissions = permissions;
         Name = name;
+        node.AddParent(this);
     }
 
     /// <summary>The child node.</summary>
@@ -45,6 +51,7 @@ public sealed class BlockEdge : IAsyncDisposable
     /// <summary>Writes.</summary>
     public ValueTask WriteAsync(long offset, ReadOnlyMemory<byte> data, WriteFlags flags = WriteFlags.None)
     {
+        CheckWritable(offset, flags);
         CheckRange(offset, data.Length);
         return data.IsEmpty ? default : Node.WriteAsync(offset, data, flags);
     }
@@ -52,6 +59,7 @@ public sealed class BlockEdge : IAsyncDisposable
     /// <summary>Makes a range read as zeroes, in the cheapest truthful way.</summary>
     public async ValueTask WriteZeroesAsync(long offset, long length, WriteFlags flags = WriteFlags.None)
     {
+        CheckWritable(offset, flags);
         CheckRange(offset, length);
         if (length == 0 || await Node.TryWriteZeroesAsync(offset, length, flags).ConfigureAwait(false))
         {
@@ -74,6 +82,7 @@ public sealed class BlockEdge : IAsyncDisposable
     /// <summary>Gives space back.</summary>
     public ValueTask DiscardAsync(long offset, long length)
     {
+        CheckWritable(offset, WriteFlags.None);
         CheckRange(offset, length);
         return length == 0 ? default : Node.DiscardAsync(offset, length);
     }
@@ -93,35 +102,63 @@ public sealed class BlockEdge : IAsyncDisposable
     }
 
     /// <summary>Changes the child's length.</summary>
-    public ValueTask ResizeAsync(long length, Preallocation preallocation = Preallocation.Off) =>
-        Node.ResizeAsync(length, preallocation);
+    /// <param name="length">The new length in bytes, at least 0.</param>
+    /// <param name="preallocation">What is allocated of a grown range.</param>
+    public ValueTask ResizeAsync(long length, Preallocation preallocation = Preallocation.Off)
+    {
+        ArgumentOutOfRangeException.ThrowIfNegative(length);
+        Check(Perm.Resize, null);
+        return Node.ResizeAsync(length, preallocation);
+    }
 
     /// <summary>
     /// Copies bytes from a host file without passing them through this program (reflink or copy_file_range).
     /// </summary>
     /// <returns>How many bytes were copied from the front; 0 where it cannot be done: then read and write.</returns>
-    public ValueTask<long> CopyRangeAsync(long offset, BlockNode source, long sourceOffset, long length, CopyRangeMode mode) =>
-        Node is ICopyRangeTarget target ? target.CopyRangeAsync(offset, source, sourceOffset, length, mode) : new(0L);
+    public ValueTask<long> CopyRangeAsync(long offset, BlockNode source, long sourceOffset, long length, CopyRangeMode mode)
+    {
+        ArgumentNullException.ThrowIfNull(source);
+        CheckWritable(offset, WriteFlags.None);
+        CheckRange(offset, length);
+        return Node is ICopyRangeTarget target ? target.CopyRangeAsync(offset, source, sourceOffset, length, mode) : new(0L);
+    }
 
     /// <summary>Tells the child that the parent reached a point that faults can hang on.</summary>
     public void DebugEvent(BlkdebugEvent debugEvent) => Node.OnDebugEvent(debugEvent);
 
-    /// <summary>Leaves the child; a child that nobody uses any more is closed.</summary>
+    /// <summary>Leaves the child; a child that nobody uses any more is closed. A second call does nothing.</summary>
     public async ValueTask DisposeAsync()
     {
-        if (!disposed)
+        if (Interlocked.Exchange(ref disposed, 1) == 0 && Node.RemoveParent(this))
         {
-            disposed = true;
             await Node.DisposeAsync().ConfigureAwait(false);
         }
     }
 
     private void CheckRange(long offset, long length)
     {
+        ObjectDisposedException.ThrowIf(Volatile.Read(ref disposed) != 0, this);
         if ((offset | length) < 0 || offset > Node.Length - length)
         {
             throw new BlockException(
                 ErrorCode.OutOfRange, $"The range {offset}+{length} lies outside of {Node.Length} bytes.", Node.Name, offset);
+        }
+    }
+
+    private void CheckWritable(long offset, WriteFlags flags) =>
+        Check((flags & WriteFlags.Unchanged) != 0 ? Perm.Write | Perm.WriteUnchanged : Perm.Write, offset);
+
+    private void Check(Perm oneOf, long? offset)
+    {
+        if (Node.IsReadOnly)
+        {
+            throw new BlockException(ErrorCode.ReadOnly, "The image is opened read-only.", Node.Name, offset);
+        }
+
+        if ((Permissions.Used & oneOf) == 0)
+        {
+            throw new BlockException(
+                ErrorCode.NotPermitted, $"The '{Name}' edge has no permission to {(oneOf == Perm.Resize ? "resize" : "write")}.", Node.Name, offset);
         }
     }
 }

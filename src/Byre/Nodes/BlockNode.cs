@@ -2,11 +2,16 @@ namespace Byre.Nodes;
 
 /// <summary>
 /// A driver instance: what a driver's author writes. Its arguments are already valid: inside [0, Length), aligned to
-/// <see cref="Limits"/>, no longer than they allow, permitted. Callers never call a node; they call a
-/// <see cref="BlockEdge"/>. All members may be called at the same time from several threads.
+/// <see cref="Limits"/> (but where Length itself is not aligned a request may end at it), no longer than they allow,
+/// permitted. Callers never call a node; they call a <see cref="BlockEdge"/>. All members may be called at the same time
+/// from several threads.
 /// </summary>
 public abstract class BlockNode : IAsyncDisposable
 {
+    private readonly Lock parentsLock = new();
+    private readonly List<BlockEdge> parents = [];
+    private bool closed;
+
     /// <summary>The node's name, unique in a graph. Made up by the graph ("#block001") unless given.</summary>
     public string Name { get; set; } = "";
 
@@ -117,13 +122,53 @@ public abstract class BlockNode : IAsyncDisposable
     {
     }
 
-    /// <summary>Writes back, closes and lets go of the children. Called once, when the last parent has left.</summary>
+    /// <summary>The edges that lead to this node now: those of parent nodes and those of users.</summary>
+    public IReadOnlyList<BlockEdge> Parents
+    {
+        get
+        {
+            lock (parentsLock)
+            {
+                return [.. parents];
+            }
+        }
+    }
+
+    /// <summary>
+    /// Writes back, closes and lets go of the children. Called once, when the last parent has left; a node that never had
+    /// a parent is disposed by who made it.
+    /// </summary>
     public virtual async ValueTask DisposeAsync()
     {
         GC.SuppressFinalize(this);
         foreach (var child in Children)
         {
             await child.DisposeAsync().ConfigureAwait(false);
+        }
+    }
+
+    /// <summary>An edge arrives. The node's children learn who their parent is.</summary>
+    internal void AddParent(BlockEdge edge)
+    {
+        lock (parentsLock)
+        {
+            ObjectDisposedException.ThrowIf(closed, this);
+            parents.Add(edge);
+        }
+
+        foreach (var child in Children)
+        {
+            child.Parent ??= this;
+        }
+    }
+
+    /// <summary>An edge leaves.</summary>
+    /// <returns>True if it was the last: then nobody can arrive any more, and the caller closes the node.</returns>
+    internal bool RemoveParent(BlockEdge edge)
+    {
+        lock (parentsLock)
+        {
+            return parents.Remove(edge) && parents.Count == 0 && (closed = true);
         }
     }
 }

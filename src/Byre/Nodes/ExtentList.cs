@@ -8,6 +8,7 @@ namespace Byre.Nodes;
 public sealed class ExtentList
 {
     private BlockExtent[] items = new BlockExtent[16];
+    private bool limitPassed;
 
     /// <summary>First byte asked about.</summary>
     public long Offset { get; private set; }
@@ -30,11 +31,14 @@ public sealed class ExtentList
     /// <summary>The whole range is answered.</summary>
     public bool IsComplete => End >= RangeEnd;
 
-    /// <summary>Nothing more is wanted: the range is answered, or the limit is passed (the last extent may still grow).</summary>
-    public bool IsFull => IsComplete || Count > Limit;
+    /// <summary>
+    /// Nothing more is wanted: the range is answered, or an extent came that was one too many. (At the limit the last
+    /// extent may still grow.) What is added to a full list is left out.
+    /// </summary>
+    public bool IsFull => limitPassed || IsComplete;
 
     /// <summary>The answer.</summary>
-    public ReadOnlySpan<BlockExtent> Items => items.AsSpan(0, Math.Min(Count, Limit));
+    public ReadOnlySpan<BlockExtent> Items => items.AsSpan(0, Count);
 
     /// <summary>Asks anew; what was answered is forgotten.</summary>
     /// <param name="offset">First byte, at least 0.</param>
@@ -49,11 +53,17 @@ public sealed class ExtentList
         Length = length;
         Limit = limit;
         Count = 0;
+        limitPassed = false;
     }
 
     /// <summary>Appends an extent that begins at <see cref="End"/>; what reaches past the range is cut off.</summary>
     public void Add(in BlockExtent extent)
     {
+        if (IsFull)
+        {
+            return;
+        }
+
         var e = extent.End > RangeEnd ? extent.Slice(extent.Start, RangeEnd) : extent;
         if (e.Start != End || e.Length < 1)
         {
@@ -63,6 +73,12 @@ public sealed class ExtentList
         if (Count > 0 && e.Continues(items[Count - 1]))
         {
             items[Count - 1] = items[Count - 1] with { Length = items[Count - 1].Length + e.Length };
+            return;
+        }
+
+        if (Count == Limit)
+        {
+            limitPassed = true;
             return;
         }
 
