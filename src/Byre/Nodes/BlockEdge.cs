@@ -1,11 +1,18 @@
+using System.Runtime.CompilerServices;
+using Byre.Requests;
 using Perm = Byre.Nodes.Permissions;
 
 namespace Byre.Nodes;
 
 /// <summary>
 /// The link from a parent (or a user) to a node, through which all I/O goes. Checks ranges and permissions, splits,
-/// aligns, emulates, and counts requests in flight.
+/// aligns, emulates, and counts requests in flight. All members may be called at the same time from several threads.
 /// </summary>
+/// <remarks>
+/// Failures are <see cref="BlockException"/>s in the returned task: <see cref="ErrorCode.OutOfRange"/> for a range outside
+/// of the node, <see cref="ErrorCode.ReadOnly"/> and <see cref="ErrorCode.NotPermitted"/> for changes that the node or the
+/// edge does not allow, and whatever the driver reports. Empty ranges inside the node succeed and do nothing.
+/// </remarks>
 public sealed class BlockEdge : IAsyncDisposable
 {
     private int disposed;
@@ -16,6 +23,7 @@ public sealed class BlockEdge : IAsyncDisposable
     /// </summary>
     public BlockEdge(BlockNode node, ChildRole role, PermissionSet permissions, string name = "root")
     {
+        ArgumentNullException.ThrowIfNull(node);
         Node = node;
         Role = role;
         Permissions = permissions;
@@ -41,124 +49,292 @@ public sealed class BlockEdge : IAsyncDisposable
     /// <summary>The child's length in bytes.</summary>
     public long Length => Node.Length;
 
+    /// <summary>A user outside the graph has it: drains hold its requests back.</summary>
+    internal bool IsUser => Parent is null;
+
+    private bool IsDisposed => Volatile.Read(ref disposed) != 0;
+
     /// <summary>Reads; fills the whole buffer.</summary>
+    /// <param name="offset">First byte.</param>
+    /// <param name="buffer">Filled; not to be touched until the task completes.</param>
     public ValueTask ReadAsync(long offset, Memory<byte> buffer)
     {
-        CheckRange(offset, buffer.Length);
-        return buffer.IsEmpty ? default : Node.ReadAsync(offset, buffer);
+        var node = Node;
+        if (IsDisposed || !Alignment.Accepts(node.Limits, node.Length, offset, buffer) || buffer.IsEmpty || !node.Tracker.TryEnter())
+        {
+            return SlowReadAsync(node, offset, buffer);
+        }
+
+        ValueTask pending;
+        try
+        {
+            CheckRange(node, offset, buffer.Length);
+            pending = node.ReadAsync(offset, buffer);
+        }
+        catch (Exception e)
+        {
+            node.Tracker.Leave();
+            return ValueTask.FromException(e);
+        }
+
+        if (!pending.IsCompletedSuccessfully)
+        {
+            return EdgeRequests.FinishReadAsync(node, pending);
+        }
+
+        pending.GetAwaiter().GetResult();
+        node.Tracker.Leave();
+        return default;
     }
 
     /// <summary>Writes.</summary>
+    /// <param name="offset">First byte.</param>
+    /// <param name="data">Not to be changed until the task completes.</param>
+    /// <param name="flags">Of Fua, Unchanged and Compressed; MayUnmap and NoFallback mean nothing here.</param>
     public ValueTask WriteAsync(long offset, ReadOnlyMemory<byte> data, WriteFlags flags = WriteFlags.None)
     {
-        CheckWritable(offset, flags);
-        CheckRange(offset, data.Length);
-        return data.IsEmpty ? default : Node.WriteAsync(offset, data, flags);
+        var node = Node;
+        flags &= ~(WriteFlags.MayUnmap | WriteFlags.NoFallback);
+        if (IsDisposed || !Alignment.Accepts(node.Limits, node.Length, offset, data) || data.IsEmpty || !MayWrite(node, flags)
+            || (flags & ~(node.SupportedWriteFlags | WriteFlags.Unchanged)) != 0 || !node.Tracker.TryEnter())
+        {
+            return SlowWriteAsync(node, offset, data, flags);
+        }
+
+        ValueTask pending;
+        try
+        {
+            CheckRange(node, offset, data.Length);
+            node.OnDebugEvent(BlkdebugEvent.Pwritev);
+            pending = node.WriteAsync(offset, data, flags);
+        }
+        catch (Exception e)
+        {
+            node.Flushes.MarkWritten();
+            node.Tracker.Leave();
+            return ValueTask.FromException(e);
+        }
+
+        if (!pending.IsCompletedSuccessfully)
+        {
+            return EdgeRequests.FinishWriteAsync(node, pending);
+        }
+
+        pending.GetAwaiter().GetResult();
+        node.Flushes.MarkWritten();
+        node.OnDebugEvent(BlkdebugEvent.PwritevDone);
+        node.Tracker.Leave();
+        return default;
     }
 
     /// <summary>Makes a range read as zeroes, in the cheapest truthful way.</summary>
-    public async ValueTask WriteZeroesAsync(long offset, long length, WriteFlags flags = WriteFlags.None)
+    /// <param name="offset">First byte.</param>
+    /// <param name="length">Bytes.</param>
+    /// <param name="flags">Of Fua, MayUnmap, NoFallback and Unchanged.</param>
+    /// <exception cref="BlockException">
+    /// <see cref="ErrorCode.NotSupported"/> with NoFallback, where zeroes would have to be written as data.
+    /// </exception>
+    public ValueTask WriteZeroesAsync(long offset, long length, WriteFlags flags = WriteFlags.None)
     {
-        CheckWritable(offset, flags);
-        CheckRange(offset, length);
-        if (length == 0 || await Node.TryWriteZeroesAsync(offset, length, flags).ConfigureAwait(false))
+        var node = Node;
+        try
         {
-            return;
+            CheckWritable(node, offset, flags);
+            CheckRange(node, offset, length);
+        }
+        catch (BlockException e)
+        {
+            return ValueTask.FromException(e);
         }
 
-        if ((flags & WriteFlags.NoFallback) != 0)
-        {
-            throw new BlockException(ErrorCode.NotSupported, "Zeroes cannot be written without writing data.", Node.Name, offset);
-        }
-
-        var zeroes = new byte[Math.Min(length, 1 << 20)];
-        for (long at = 0; at < length; at += zeroes.Length)
-        {
-            var n = (int)Math.Min(zeroes.Length, length - at);
-            await Node.WriteAsync(offset + at, zeroes.AsMemory(0, n), flags & ~WriteFlags.MayUnmap).ConfigureAwait(false);
-        }
+        return length == 0 ? default : EdgeRequests.WriteZeroesAsync(this, node, offset, length, flags);
     }
 
-    /// <summary>Gives space back.</summary>
+    /// <summary>
+    /// Gives space back: the whole units (<see cref="BlockLimits.DiscardAlignment"/>) inside the range. What they read as
+    /// afterwards is the driver's affair.
+    /// </summary>
+    /// <param name="offset">First byte.</param>
+    /// <param name="length">Bytes.</param>
     public ValueTask DiscardAsync(long offset, long length)
     {
-        CheckWritable(offset, WriteFlags.None);
-        CheckRange(offset, length);
-        return length == 0 ? default : Node.DiscardAsync(offset, length);
+        var node = Node;
+        try
+        {
+            CheckWritable(node, offset, WriteFlags.None);
+            CheckRange(node, offset, length);
+        }
+        catch (BlockException e)
+        {
+            return ValueTask.FromException(e);
+        }
+
+        return length == 0 ? default : EdgeRequests.DiscardAsync(this, node, offset, length);
     }
 
-    /// <summary>Everything written before is on stable storage when the task completes.</summary>
-    public async ValueTask FlushAsync()
+    /// <summary>
+    /// Everything written before is on stable storage when the task completes. Costs nothing where nothing was written since
+    /// the last flush; flushes that come at the same time share one.
+    /// </summary>
+    public ValueTask FlushAsync()
     {
-        await Node.WriteBackAsync().ConfigureAwait(false);
-        await Node.SyncAsync().ConfigureAwait(false);
+        ObjectDisposedException.ThrowIf(IsDisposed, this);
+        var node = Node;
+        return node.IsReadOnly ? default : EdgeRequests.FlushAsync(this, node);
     }
 
     /// <summary>Asks the node what its own layer says of the range in <paramref name="extents"/>.</summary>
+    /// <param name="extents">The question, and the answer.</param>
+    /// <param name="precision">How hard the node looks.</param>
     public ValueTask GetExtentsAsync(ExtentList extents, ExtentPrecision precision)
     {
-        CheckRange(extents.Offset, extents.Length);
-        return Node.GetExtentsAsync(extents, precision);
+        ArgumentNullException.ThrowIfNull(extents);
+        ObjectDisposedException.ThrowIf(IsDisposed, this);
+        return EdgeRequests.GetExtentsAsync(this, Node, extents, precision);
     }
 
-    /// <summary>Changes the child's length.</summary>
+    /// <summary>Changes the child's length. Requests beyond a new, lower end are waited for.</summary>
     /// <param name="length">The new length in bytes, at least 0.</param>
     /// <param name="preallocation">What is allocated of a grown range.</param>
     public ValueTask ResizeAsync(long length, Preallocation preallocation = Preallocation.Off)
     {
         ArgumentOutOfRangeException.ThrowIfNegative(length);
-        Check(Perm.Resize, null);
-        return Node.ResizeAsync(length, preallocation);
+        ObjectDisposedException.ThrowIf(IsDisposed, this);
+        var node = Node;
+        try
+        {
+            Check(node, Perm.Resize, null);
+        }
+        catch (BlockException e)
+        {
+            return ValueTask.FromException(e);
+        }
+
+        return EdgeRequests.ResizeAsync(this, node, length, preallocation);
     }
 
     /// <summary>
     /// Copies bytes from a host file without passing them through this program (reflink or copy_file_range).
     /// </summary>
+    /// <param name="offset">First byte to write.</param>
+    /// <param name="source">The node that stores the bytes, as <see cref="BlockExtent.HostNode"/> names it.</param>
+    /// <param name="sourceOffset">First byte to read, in <paramref name="source"/>.</param>
+    /// <param name="length">Bytes.</param>
+    /// <param name="mode">What is allowed.</param>
     /// <returns>How many bytes were copied from the front; 0 where it cannot be done: then read and write.</returns>
     public ValueTask<long> CopyRangeAsync(long offset, BlockNode source, long sourceOffset, long length, CopyRangeMode mode)
     {
         ArgumentNullException.ThrowIfNull(source);
-        CheckWritable(offset, WriteFlags.None);
-        CheckRange(offset, length);
-        return Node is ICopyRangeTarget target ? target.CopyRangeAsync(offset, source, sourceOffset, length, mode) : new(0L);
+        var node = Node;
+        try
+        {
+            CheckWritable(node, offset, WriteFlags.None);
+        }
+        catch (BlockException e)
+        {
+            return ValueTask.FromException<long>(e);
+        }
+
+        return EdgeRequests.CopyRangeAsync(this, node, offset, source, sourceOffset, length, mode);
+    }
+
+    /// <summary>
+    /// Waits until no other request is in flight in a range, and keeps others out of it until the lease is disposed. The
+    /// holder's own requests go through the lease.
+    /// </summary>
+    /// <param name="offset">First byte, at least 0; rounded down to the node's request alignment.</param>
+    /// <param name="length">Bytes, at least 1; may reach beyond the node's end.</param>
+    public ValueTask<RangeLease> LockRangeAsync(long offset, long length)
+    {
+        ArgumentOutOfRangeException.ThrowIfNegative(offset);
+        ArgumentOutOfRangeException.ThrowIfLessThan(length, 1);
+        ObjectDisposedException.ThrowIf(IsDisposed, this);
+        return EdgeRequests.LockRangeAsync(this, Node, offset, length);
     }
 
     /// <summary>Tells the child that the parent reached a point that faults can hang on.</summary>
     public void DebugEvent(BlkdebugEvent debugEvent) => Node.OnDebugEvent(debugEvent);
 
-    /// <summary>Leaves the child; a child that nobody uses any more is closed. A second call does nothing.</summary>
+    /// <summary>Leaves the child; a child that nobody uses any more is flushed and closed. A second call does nothing.</summary>
+    /// <exception cref="BlockException">The child could not be flushed or closed properly; it is closed all the same.</exception>
     public async ValueTask DisposeAsync()
     {
-        if (Interlocked.Exchange(ref disposed, 1) == 0 && Node.RemoveParent(this))
+        if (Interlocked.Exchange(ref disposed, 1) != 0)
         {
-            await Node.DisposeAsync().ConfigureAwait(false);
+            return;
+        }
+
+        var node = Node;
+        if (node.RemoveParent(this))
+        {
+            await node.CloseAsync().ConfigureAwait(false);
         }
     }
 
-    private void CheckRange(long offset, long length)
+    /// <summary>Throws unless the range lies in the node and the edge is alive.</summary>
+    internal void CheckRange(BlockNode node, long offset, long length)
     {
-        ObjectDisposedException.ThrowIf(Volatile.Read(ref disposed) != 0, this);
-        if ((offset | length) < 0 || offset > Node.Length - length)
+        if (IsDisposed | (offset | length) < 0 || offset > node.Length - length)
         {
-            throw new BlockException(
-                ErrorCode.OutOfRange, $"The range {offset}+{length} lies outside of {Node.Length} bytes.", Node.Name, offset);
+            ThrowRange(node, offset, length);
         }
     }
 
-    private void CheckWritable(long offset, WriteFlags flags) =>
-        Check((flags & WriteFlags.Unchanged) != 0 ? Perm.Write | Perm.WriteUnchanged : Perm.Write, offset);
+    /// <summary>Throws unless node and edge allow a write with these flags.</summary>
+    internal void CheckWritable(BlockNode node, long offset, WriteFlags flags) =>
+        Check(node, (flags & WriteFlags.Unchanged) != 0 ? Perm.Write | Perm.WriteUnchanged : Perm.Write, offset);
 
-    private void Check(Perm oneOf, long? offset)
+    private ValueTask SlowReadAsync(BlockNode node, long offset, Memory<byte> buffer)
     {
-        if (Node.IsReadOnly)
+        try
         {
-            throw new BlockException(ErrorCode.ReadOnly, "The image is opened read-only.", Node.Name, offset);
+            CheckRange(node, offset, buffer.Length);
+        }
+        catch (Exception e) when (e is BlockException or ObjectDisposedException)
+        {
+            return ValueTask.FromException(e);
+        }
+
+        return buffer.IsEmpty ? default : EdgeRequests.ReadAsync(this, node, offset, buffer);
+    }
+
+    private ValueTask SlowWriteAsync(BlockNode node, long offset, ReadOnlyMemory<byte> data, WriteFlags flags)
+    {
+        try
+        {
+            CheckWritable(node, offset, flags);
+            CheckRange(node, offset, data.Length);
+        }
+        catch (Exception e) when (e is BlockException or ObjectDisposedException)
+        {
+            return ValueTask.FromException(e);
+        }
+
+        return data.IsEmpty ? default : EdgeRequests.WriteAsync(this, node, offset, data, flags);
+    }
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    private bool MayWrite(BlockNode node, WriteFlags flags) =>
+        (Permissions.Used & Perm.Write) != 0 && (flags & WriteFlags.Unchanged) == 0 && !node.IsReadOnly;
+
+    private void Check(BlockNode node, Perm oneOf, long? offset)
+    {
+        if (node.IsReadOnly)
+        {
+            throw new BlockException(ErrorCode.ReadOnly, "The image is opened read-only.", node.Name, offset);
         }
 
         if ((Permissions.Used & oneOf) == 0)
         {
-            throw new BlockException(
-                ErrorCode.NotPermitted, $"The '{Name}' edge has no permission to {(oneOf == Perm.Resize ? "resize" : "write")}.", Node.Name, offset);
+            var what = oneOf == Perm.Resize ? "resize" : "write";
+            throw new BlockException(ErrorCode.NotPermitted, $"The '{Name}' edge has no permission to {what}.", node.Name, offset);
         }
+    }
+
+    private void ThrowRange(BlockNode node, long offset, long length)
+    {
+        ObjectDisposedException.ThrowIf(IsDisposed, this);
+        throw new BlockException(
+            ErrorCode.OutOfRange, $"The range {offset}+{length} lies outside of {node.Length} bytes.", node.Name, offset);
     }
 }

@@ -1,6 +1,9 @@
 namespace Byre.Nodes;
 
-/// <summary>What a node wants of requests, in bytes. The edge splits and aligns to it, so a driver never sees others.</summary>
+/// <summary>
+/// What a node wants of requests, in bytes. The edge splits and aligns to it, so a driver never sees others. It is read on
+/// every request: a driver returns one it has kept.
+/// </summary>
 public sealed record BlockLimits
 {
     /// <summary>No wishes at all: every offset and length will do.</summary>
@@ -24,9 +27,9 @@ public sealed record BlockLimits
     /// <summary>The longest write-zeroes.</summary>
     public long MaxWriteZeroes { get; init; } = long.MaxValue;
 
-    /// <summary>Discards of less than this multiple do nothing.</summary>
+    /// <summary>Discards are cut to multiples of it; what is less is left alone.</summary>
     public long DiscardAlignment { get; init; } = 1;
 
-    /// <summary>The longest discard.</summary>
+    /// <summary>The longest discard; not less than <see cref="DiscardAlignment"/>.</summary>
     public long MaxDiscard { get; init; } = long.MaxValue;
 }

@@ -1,3 +1,6 @@
+using System.Runtime.ExceptionServices;
+using Byre.Requests;
+
 namespace Byre.Nodes;
 
 /// <summary>
@@ -11,6 +14,13 @@ public abstract class BlockNode : IAsyncDisposable
     private readonly Lock parentsLock = new();
     private readonly List<BlockEdge> parents = [];
     private bool closed;
+
+    /// <summary>Makes a node.</summary>
+    protected BlockNode()
+    {
+        Tracker = new RequestTracker();
+        Flushes = new FlushRounds(this);
+    }
 
     /// <summary>The node's name, unique in a graph. Made up by the graph ("#block001") unless given.</summary>
     public string Name { get; set; } = "";
@@ -134,6 +144,15 @@ public abstract class BlockNode : IAsyncDisposable
         }
     }
 
+    /// <summary>The requests in flight.</summary>
+    internal RequestTracker Tracker { get; }
+
+    /// <summary>The flushes.</summary>
+    internal FlushRounds Flushes { get; }
+
+    /// <summary>Held while the length changes.</summary>
+    internal SemaphoreSlim ResizeLock { get; } = new(1, 1);
+
     /// <summary>
     /// Writes back, closes and lets go of the children. Called once, when the last parent has left; a node that never had
     /// a parent is disposed by who made it.
@@ -169,6 +188,39 @@ public abstract class BlockNode : IAsyncDisposable
         lock (parentsLock)
         {
             return parents.Remove(edge) && parents.Count == 0 && (closed = true);
+        }
+    }
+
+    /// <summary>Nobody uses the node any more: waits for what is in flight, flushes what was written, disposes.</summary>
+    /// <exception cref="BlockException">The flush or the disposal failed; the node is closed all the same.</exception>
+    internal async ValueTask CloseAsync()
+    {
+        await Tracker.CloseAsync().ConfigureAwait(false);
+        Exception? failure = null;
+        if (!IsReadOnly)
+        {
+            try
+            {
+                await Flushes.FlushAsync().ConfigureAwait(false);
+            }
+            catch (Exception e)
+            {
+                failure = e; // thrown once the node is closed
+            }
+        }
+
+        try
+        {
+            await DisposeAsync().ConfigureAwait(false);
+        }
+        catch (Exception) when (failure is not null)
+        {
+            // The first failure is the cause.
+        }
+
+        if (failure is not null)
+        {
+            ExceptionDispatchInfo.Throw(failure);
         }
     }
 }
