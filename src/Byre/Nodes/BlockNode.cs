@@ -37,6 +37,9 @@ public abstract class BlockNode : IAsyncDisposable
     /// <summary>Writing is refused whatever the permissions say.</summary>
     public virtual bool IsReadOnly => false;
 
+    /// <summary>A write past <see cref="Length"/> extends the node (for edges that hold the Resize permission).</summary>
+    public virtual bool GrowsOnWrite => false;
+
     /// <summary>What the node wants of requests.</summary>
     public virtual BlockLimits Limits => BlockLimits.Default;
 

@@ -1,0 +1,17 @@
+namespace Byre.Formats.Raw;
+
+/// <summary>What part of the file below is the disk.</summary>
+public sealed record RawOptions
+{
+    /// <summary>First byte of the disk in the file; a multiple of 512.</summary>
+    public long Offset { get; init; }
+
+    /// <summary>Length of the disk in bytes, a multiple of 512; null for all the rest of the file.</summary>
+    public long? Size { get; init; }
+
+    /// <summary>
+    /// The format was guessed: writes that would make the first sector look like another format are refused, so that the
+    /// next guess cannot be led astray by what a guest wrote.
+    /// </summary>
+    public bool WasProbed { get; init; }
+}

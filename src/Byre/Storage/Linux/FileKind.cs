@@ -1,0 +1,10 @@
+namespace Byre.Storage.Linux;
+
+/// <summary>What kind of thing an open descriptor is.</summary>
+internal enum FileKind
+{
+    Regular,
+    BlockDevice,
+    Directory,
+    Other,
+}
