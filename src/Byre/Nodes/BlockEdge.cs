@@ -1,4 +1,5 @@
 using System.Runtime.CompilerServices;
+using Byre.Graph;
 using Byre.Requests;
 using Perm = Byre.Nodes.Permissions;
 
@@ -19,7 +20,8 @@ public sealed class BlockEdge : IAsyncDisposable
 
     /// <summary>
     /// Links to a node, which lives as long as an edge leads to it. The permissions hold as given: they are not weighed
-    /// against those of the node's other users until a graph does so.
+    /// against those of the node's other users until a graph does so
+    /// (<see cref="BlockGraph.AttachAsync"/>, which is how programs get their edges).
     /// </summary>
     public BlockEdge(BlockNode node, ChildRole role, PermissionSet permissions, string name = "root")
     {
@@ -265,10 +267,22 @@ public sealed class BlockEdge : IAsyncDisposable
         }
 
         var node = Node;
-        if (node.RemoveParent(this))
+        if (node.Graph is { } graph)
+        {
+            await graph.DetachAsync(this).ConfigureAwait(false);
+        }
+        else if (node.RemoveParent(this))
         {
             await node.CloseAsync().ConfigureAwait(false);
         }
+    }
+
+    /// <summary>The edge is of no use any more, and leaves its node.</summary>
+    /// <returns>True if it was the last: the caller closes the node.</returns>
+    internal bool LeaveNode()
+    {
+        Volatile.Write(ref disposed, 1);
+        return Node.RemoveParent(this);
     }
 
     /// <summary>Throws unless the range lies in the node and the edge is alive.</summary>

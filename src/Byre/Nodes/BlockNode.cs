@@ -1,4 +1,5 @@
 using System.Runtime.ExceptionServices;
+using Byre.Graph;
 using Byre.Requests;
 
 namespace Byre.Nodes;
@@ -13,6 +14,7 @@ public abstract class BlockNode : IAsyncDisposable
 {
     private readonly Lock parentsLock = new();
     private readonly List<BlockEdge> parents = [];
+    private readonly List<Drain> drains = [];
     private bool closed;
 
     /// <summary>Makes a node.</summary>
@@ -39,6 +41,12 @@ public abstract class BlockNode : IAsyncDisposable
 
     /// <summary>A write past <see cref="Length"/> extends the node (for edges that hold the Resize permission).</summary>
     public virtual bool GrowsOnWrite => false;
+
+    /// <summary>
+    /// Its users share it with everybody, whatever they would want (QEMU's force-share, -U). For looking at an image that
+    /// somebody else may be writing; the node must be read-only. Set before the first edge is attached.
+    /// </summary>
+    public bool ForceShare { get; set; }
 
     /// <summary>What the node wants of requests.</summary>
     public virtual BlockLimits Limits => BlockLimits.Default;
@@ -147,6 +155,12 @@ public abstract class BlockNode : IAsyncDisposable
         }
     }
 
+    /// <summary>The graph it is part of, or null.</summary>
+    internal BlockGraph? Graph { get; set; }
+
+    /// <summary>What its users use and share together, as its driver was last told.</summary>
+    internal PermissionSet Granted { get; set; } = PermissionSet.Nothing;
+
     /// <summary>The requests in flight.</summary>
     internal RequestTracker Tracker { get; }
 
@@ -155,6 +169,12 @@ public abstract class BlockNode : IAsyncDisposable
 
     /// <summary>Held while the length changes.</summary>
     internal SemaphoreSlim ResizeLock { get; } = new(1, 1);
+
+    /// <summary>
+    /// Stops new requests of users to this node, what is below it and what is above any of these, and waits for those in
+    /// flight; they go on when the drain is disposed.
+    /// </summary>
+    public ValueTask<Drain> DrainAsync() => Drain.BeginAsync(this);
 
     /// <summary>
     /// Writes back, closes and lets go of the children. Called once, when the last parent has left; a node that never had
@@ -172,15 +192,22 @@ public abstract class BlockNode : IAsyncDisposable
     /// <summary>An edge arrives. The node's children learn who their parent is.</summary>
     internal void AddParent(BlockEdge edge)
     {
+        Drain[] over;
         lock (parentsLock)
         {
             ObjectDisposedException.ThrowIf(closed, this);
             parents.Add(edge);
+            over = [.. drains];
         }
 
+        IncludeIn(over, edge.Parent);
         foreach (var child in Children)
         {
-            child.Parent ??= this;
+            if (child.Parent is null)
+            {
+                child.Parent = this;
+                IncludeIn(child.Node.Drains, this);
+            }
         }
     }
 
@@ -191,6 +218,46 @@ public abstract class BlockNode : IAsyncDisposable
         lock (parentsLock)
         {
             return parents.Remove(edge) && parents.Count == 0 && (closed = true);
+        }
+    }
+
+    private static void IncludeIn(IEnumerable<Drain> over, BlockNode? parent)
+    {
+        if (parent is not null)
+        {
+            foreach (var drain in over)
+            {
+                drain.Include(parent);
+            }
+        }
+    }
+
+    private Drain[] Drains
+    {
+        get
+        {
+            lock (parentsLock)
+            {
+                return [.. drains];
+            }
+        }
+    }
+
+    /// <summary>The node is drained.</summary>
+    internal void AddDrain(Drain drain)
+    {
+        lock (parentsLock)
+        {
+            drains.Add(drain);
+        }
+    }
+
+    /// <summary>A drain has ended.</summary>
+    internal void RemoveDrain(Drain drain)
+    {
+        lock (parentsLock)
+        {
+            drains.Remove(drain);
         }
     }
 

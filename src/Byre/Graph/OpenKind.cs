@@ -1,0 +1,14 @@
+namespace Byre.Graph;
+
+/// <summary>As what an image names something else.</summary>
+public enum OpenKind
+{
+    /// <summary>Its backing file.</summary>
+    Backing,
+
+    /// <summary>Its external data file.</summary>
+    DataFile,
+
+    /// <summary>A file that holds a part of it (formats whose images consist of several files).</summary>
+    ExtentFile,
+}
