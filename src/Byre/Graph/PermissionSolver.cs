@@ -8,14 +8,6 @@ namespace Byre.Graph;
 /// </summary>
 internal static class PermissionSolver
 {
-    private static readonly (Permissions Flag, string Name)[] Names =
-    [
-        (Permissions.Write, "write"),
-        (Permissions.Resize, "resize"),
-        (Permissions.ConsistentRead, "consistent read"),
-        (Permissions.WriteUnchanged, "write unchanged"),
-    ];
-
     /// <summary>Solves.</summary>
     public static PermissionSolution Solve(IReadOnlyList<SolverNode> nodes, IReadOnlyList<SolverEdge> edges)
     {
@@ -61,10 +53,6 @@ internal static class PermissionSolver
         return new PermissionSolution(edgeSets, nodeSets, null, default);
     }
 
-    /// <summary>Names permissions as QEMU's documents do.</summary>
-    public static string Describe(Permissions permissions) =>
-        string.Join(", ", Names.Where(n => (permissions & n.Flag) != 0).Select(n => n.Name));
-
     private static PermissionSet Shared(SolverNode child, PermissionSet set) =>
         child.ForceShare ? set with { Shared = Permissions.All } : set;
 
@@ -85,7 +73,7 @@ internal static class PermissionSolver
                 return PermissionSolution.Impossible(
                     ErrorCode.Locked,
                     $"The use of '{child}' by {User(nodes, edges[a])} conflicts with use by {User(nodes, edges[b])}, "
-                    + $"which does not allow '{Describe(refused)}' on '{child}'.");
+                    + $"which does not allow '{PermissionNames.Of(refused)}' on '{child}'.");
             }
         }
 
@@ -104,7 +92,7 @@ internal static class PermissionSolver
                 {
                     return PermissionSolution.Impossible(
                         ErrorCode.ReadOnly,
-                        $"'{nodes[node].Name}' is read-only, but {User(nodes, edges[e])} needs '{Describe(sets[e].Used & changing)}'.");
+                        $"'{nodes[node].Name}' is read-only, but {User(nodes, edges[e])} needs '{PermissionNames.Of(sets[e].Used & changing)}'.");
                 }
             }
         }

@@ -62,7 +62,7 @@ public sealed class BlockEdge : IAsyncDisposable
     public ValueTask ReadAsync(long offset, Memory<byte> buffer)
     {
         var node = Node;
-        if (IsDisposed || !Alignment.Accepts(node.Limits, node.Length, offset, buffer) || buffer.IsEmpty || !node.Tracker.TryEnter())
+        if (IsDisposed || !Alignment.Accepts(node.Limits, offset, buffer) || buffer.IsEmpty || !node.Tracker.TryEnter())
         {
             return SlowReadAsync(node, offset, buffer);
         }
@@ -89,7 +89,10 @@ public sealed class BlockEdge : IAsyncDisposable
         return default;
     }
 
-    /// <summary>Writes.</summary>
+    /// <summary>
+    /// Writes. Beyond the end it extends a node that grows when it is written (<see cref="BlockNode.GrowsOnWrite"/>), if the
+    /// edge may resize it.
+    /// </summary>
     /// <param name="offset">First byte.</param>
     /// <param name="data">Not to be changed until the task completes.</param>
     /// <param name="flags">Of Fua, Unchanged and Compressed; MayUnmap and NoFallback mean nothing here.</param>
@@ -97,7 +100,7 @@ public sealed class BlockEdge : IAsyncDisposable
     {
         var node = Node;
         flags &= ~(WriteFlags.MayUnmap | WriteFlags.NoFallback);
-        if (IsDisposed || !Alignment.Accepts(node.Limits, node.Length, offset, data) || data.IsEmpty || !MayWrite(node, flags)
+        if (IsDisposed || !Alignment.Accepts(node.Limits, offset, data) || data.IsEmpty || !MayWrite(node, flags)
             || (flags & ~(node.SupportedWriteFlags | WriteFlags.Unchanged)) != 0 || !node.Tracker.TryEnter())
         {
             return SlowWriteAsync(node, offset, data, flags);
@@ -106,7 +109,7 @@ public sealed class BlockEdge : IAsyncDisposable
         ValueTask pending;
         try
         {
-            CheckRange(node, offset, data.Length);
+            CheckWriteRange(node, offset, data.Length);
             node.OnDebugEvent(BlkdebugEvent.Pwritev);
             pending = node.WriteAsync(offset, data, flags);
         }
@@ -129,7 +132,7 @@ public sealed class BlockEdge : IAsyncDisposable
         return default;
     }
 
-    /// <summary>Makes a range read as zeroes, in the cheapest truthful way.</summary>
+    /// <summary>Makes a range read as zeroes, in the cheapest truthful way. Beyond the end: as <see cref="WriteAsync"/>.</summary>
     /// <param name="offset">First byte.</param>
     /// <param name="length">Bytes.</param>
     /// <param name="flags">Of Fua, MayUnmap, NoFallback and Unchanged.</param>
@@ -142,7 +145,7 @@ public sealed class BlockEdge : IAsyncDisposable
         try
         {
             CheckWritable(node, offset, flags);
-            CheckRange(node, offset, length);
+            CheckWriteRange(node, offset, length);
         }
         catch (BlockException e)
         {
@@ -294,6 +297,22 @@ public sealed class BlockEdge : IAsyncDisposable
         }
     }
 
+    /// <summary>
+    /// Throws unless the range lies in the node, or the node grows when it is written beyond its end and the edge may resize
+    /// it; and unless the edge is alive.
+    /// </summary>
+    internal void CheckWriteRange(BlockNode node, long offset, long length)
+    {
+        if (IsDisposed | (offset | length) < 0 || offset > node.Length - length)
+        {
+            if (IsDisposed || (offset | length) < 0 || offset > long.MaxValue - length
+                || (Permissions.Used & Perm.Resize) == 0 || !node.GrowsOnWrite)
+            {
+                ThrowRange(node, offset, length);
+            }
+        }
+    }
+
     /// <summary>Throws unless node and edge allow a write with these flags.</summary>
     internal void CheckWritable(BlockNode node, long offset, WriteFlags flags) =>
         Check(node, (flags & WriteFlags.Unchanged) != 0 ? Perm.Write | Perm.WriteUnchanged : Perm.Write, offset);
@@ -317,7 +336,7 @@ public sealed class BlockEdge : IAsyncDisposable
         try
         {
             CheckWritable(node, offset, flags);
-            CheckRange(node, offset, data.Length);
+            CheckWriteRange(node, offset, data.Length);
         }
         catch (Exception e) when (e is BlockException or ObjectDisposedException)
         {

@@ -39,7 +39,10 @@ public abstract class BlockNode : IAsyncDisposable
     /// <summary>Writing is refused whatever the permissions say.</summary>
     public virtual bool IsReadOnly => false;
 
-    /// <summary>A write past <see cref="Length"/> extends the node (for edges that hold the Resize permission).</summary>
+    /// <summary>
+    /// A write or write-zeroes past <see cref="Length"/> extends the node to the request's end (for edges that hold the Resize
+    /// permission); what is between the old end and the request reads as zeroes.
+    /// </summary>
     public virtual bool GrowsOnWrite => false;
 
     /// <summary>

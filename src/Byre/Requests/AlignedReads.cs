@@ -1,5 +1,6 @@
 using System.Runtime.CompilerServices;
 using Byre.Nodes;
+using Byre.Storage;
 
 namespace Byre.Requests;
 
@@ -39,7 +40,7 @@ internal static class AlignedReads
             var from = Alignment.Down(at, block);
             var wanted = direct && at < firstWhole ? firstWhole : end;
             var to = Math.Min(Math.Min(Alignment.Up(wanted, block), nodeLength), from + Math.Min(max, Math.Max(block, ScratchLength)));
-            using var scratch = Scratch.Rent((int)(to - from), Math.Max(block, limits.MemoryAlignment));
+            using var scratch = BufferPool.Rent((int)(to - from));
             await node.ReadAsync(from, scratch.Memory).ConfigureAwait(false);
             var stop = Math.Min(to, end);
             scratch.Memory.Span[(int)(at - from)..(int)(stop - from)].CopyTo(buffer.Span[(int)(at - offset)..]);

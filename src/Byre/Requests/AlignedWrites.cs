@@ -1,5 +1,6 @@
 using System.Runtime.CompilerServices;
 using Byre.Nodes;
+using Byre.Storage;
 
 namespace Byre.Requests;
 
@@ -44,7 +45,7 @@ internal static class AlignedWrites
         var nodeLength = node.Length;
         var end = offset + data.Length;
         var firstWhole = Alignment.Up(offset, block);
-        var blocksEnd = end == nodeLength ? end : Alignment.Down(end, block);
+        var blocksEnd = end >= nodeLength ? end : Alignment.Down(end, block);
         var direct = firstWhole < blocksEnd
             && Alignment.IsAligned(data[(int)(firstWhole - offset)..], limits.MemoryAlignment)
             && (firstWhole == offset && blocksEnd == end || end - offset > AlignedReads.ScratchLength);
@@ -64,10 +65,10 @@ internal static class AlignedWrites
             var from = Alignment.Down(at, block);
             var wanted = direct && at < firstWhole ? firstWhole : end;
             to = Math.Min(
-                Math.Min(Alignment.Up(wanted, block), nodeLength), from + Math.Min(max, Math.Max(block, AlignedReads.ScratchLength)));
+                Math.Min(Alignment.Up(wanted, block), Math.Max(nodeLength, end)), from + Math.Min(max, Math.Max(block, AlignedReads.ScratchLength)));
             var stop = Math.Min(to, end);
-            using var scratch = Scratch.Rent((int)(to - from), Math.Max(block, limits.MemoryAlignment));
-            await FillEdgesAsync(node, from, at, stop, to, block, scratch.Memory).ConfigureAwait(false);
+            using var scratch = BufferPool.Rent((int)(to - from));
+            await FillEdgesAsync(node, from, at, stop, block, scratch.Memory).ConfigureAwait(false);
             data.Span[(int)(at - offset)..(int)(stop - offset)].CopyTo(scratch.Memory.Span[(int)(at - from)..]);
             Announce(node, ref announced);
             await node.WriteAsync(from, scratch.Memory, flags).ConfigureAwait(false);
@@ -75,14 +76,22 @@ internal static class AlignedWrites
         }
     }
 
-    /// <summary>Reads what the first and the last block of [from, to) hold outside of [start, end).</summary>
-    private static async ValueTask FillEdgesAsync(
-        BlockNode node, long from, long start, long end, long to, int block, Memory<byte> piece)
+    /// <summary>
+    /// Reads what the first and the last block of a piece that begins at <paramref name="from"/> hold outside of [start, end);
+    /// beyond the node's end that is zero.
+    /// </summary>
+    private static async ValueTask FillEdgesAsync(BlockNode node, long from, long start, long end, int block, Memory<byte> piece)
     {
-        var head = start > from;
-        var tail = end < to;
-        var tailStart = Alignment.Down(to - 1, block);
+        var there = Math.Min(from + piece.Length, node.Length); // a write that extends the node reaches beyond what is there
+        var head = start > from && from < there;
+        var tail = end < there;
+        var tailStart = tail ? Alignment.Down(there - 1, block) : there;
         var together = head && tail && tailStart <= from + block;
+        if (start > from && there < start)
+        {
+            piece.Span[(int)Math.Max(0, there - from)..(int)(start - from)].Clear();
+        }
+
         if (head)
         {
             node.OnDebugEvent(BlkdebugEvent.PwritevRmwHead);
@@ -91,7 +100,7 @@ internal static class AlignedWrites
                 node.OnDebugEvent(BlkdebugEvent.PwritevRmwTail);
             }
 
-            var n = together ? piece.Length : (int)Math.Min(block, to - from);
+            var n = together ? (int)(there - from) : (int)Math.Min(block, there - from);
             await node.ReadAsync(from, piece[..n]).ConfigureAwait(false);
             node.OnDebugEvent(BlkdebugEvent.PwritevRmwAfterHead);
             if (together)
@@ -103,7 +112,7 @@ internal static class AlignedWrites
         if (tail && !together)
         {
             node.OnDebugEvent(BlkdebugEvent.PwritevRmwTail);
-            await node.ReadAsync(tailStart, piece[(int)(tailStart - from)..]).ConfigureAwait(false);
+            await node.ReadAsync(tailStart, piece[(int)(tailStart - from)..(int)(there - from)]).ConfigureAwait(false);
             node.OnDebugEvent(BlkdebugEvent.PwritevRmwAfterTail);
         }
     }

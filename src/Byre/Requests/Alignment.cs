@@ -7,20 +7,31 @@ namespace Byre.Requests;
 /// <summary>Arithmetic on a node's limits.</summary>
 internal static class Alignment
 {
-    /// <summary>The node takes the request as it is: aligned, or ending at an unaligned end of the node; not too long.</summary>
+    /// <summary>The node takes the request as it is: in whole blocks, not too long, in a buffer it can use.</summary>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    public static bool Accepts(BlockLimits limits, long nodeLength, long offset, int length)
-    {
-        var mask = limits.RequestAlignment - 1L;
-        return length <= limits.MaxTransfer
-            && (((offset | (long)(uint)length) & mask) == 0 || ((offset & mask) == 0 && offset + length == nodeLength));
-    }
-
-    /// <summary>The node takes the request as it is, and its buffer as well.</summary>
-    [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    public static bool Accepts(BlockLimits limits, long nodeLength, long offset, ReadOnlyMemory<byte> buffer) =>
-        Accepts(limits, nodeLength, offset, buffer.Length)
+    public static bool Accepts(BlockLimits limits, long offset, ReadOnlyMemory<byte> buffer) =>
+        ((offset | (long)(uint)buffer.Length) & (limits.RequestAlignment - 1L)) == 0
+        && buffer.Length <= limits.MaxTransfer
         && (limits.MemoryAlignment <= 1 || IsAligned(buffer, limits.MemoryAlignment));
+
+    /// <summary>
+    /// A write must exclude others from its blocks: it changes a block in part, or moves an end of the node that lies within
+    /// a block.
+    /// </summary>
+    public static bool NeedsLease(BlockNode node, long offset, long length)
+    {
+        var mask = node.Limits.RequestAlignment - 1L;
+        if (mask == 0)
+        {
+            return false;
+        }
+
+        var nodeLength = node.Length;
+        var end = offset + length;
+        return (offset & mask) != 0
+            || ((end & mask) != 0 && end != nodeLength)
+            || ((nodeLength & mask) != 0 && end > nodeLength);
+    }
 
     /// <summary>Rounds down to a multiple.</summary>
     public static long Down(long value, long multiple) => value - (value % multiple);

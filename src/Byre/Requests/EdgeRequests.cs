@@ -61,11 +61,11 @@ internal static class EdgeRequests
     public static async ValueTask WriteAsync(
         BlockEdge edge, BlockNode node, long offset, ReadOnlyMemory<byte> data, WriteFlags flags)
     {
-        edge.CheckRange(node, offset, data.Length);
+        edge.CheckWriteRange(node, offset, data.Length);
         var entry = await EnterWriteAsync(edge, node, offset, data.Length).ConfigureAwait(false);
         try
         {
-            edge.CheckRange(node, offset, data.Length);
+            edge.CheckWriteRange(node, offset, data.Length);
             await AlignedWrites.WriteAsync(node, offset, data, flags).ConfigureAwait(false);
         }
         finally
@@ -77,11 +77,11 @@ internal static class EdgeRequests
     /// <summary>Write-zeroes.</summary>
     public static async ValueTask WriteZeroesAsync(BlockEdge edge, BlockNode node, long offset, long length, WriteFlags flags)
     {
-        edge.CheckRange(node, offset, length);
+        edge.CheckWriteRange(node, offset, length);
         var entry = await EnterWriteAsync(edge, node, offset, length).ConfigureAwait(false);
         try
         {
-            edge.CheckRange(node, offset, length);
+            edge.CheckWriteRange(node, offset, length);
             await ZeroRequests.WriteZeroesAsync(node, offset, length, flags).ConfigureAwait(false);
         }
         finally
@@ -142,7 +142,7 @@ internal static class EdgeRequests
     public static async ValueTask<long> CopyRangeAsync(
         BlockEdge edge, BlockNode node, long offset, BlockNode source, long sourceOffset, long length, CopyRangeMode mode)
     {
-        edge.CheckRange(node, offset, length);
+        edge.CheckWriteRange(node, offset, length);
         if (length == 0 || node is not ICopyRangeTarget target)
         {
             return 0;
@@ -154,8 +154,7 @@ internal static class EdgeRequests
                 ErrorCode.OutOfRange, $"The range {sourceOffset}+{length} lies outside of {source.Length} bytes.", source.Name, sourceOffset);
         }
 
-        var mask = node.Limits.RequestAlignment - 1L;
-        if (((offset | sourceOffset) & mask) != 0 || ((length & mask) != 0 && offset + length != node.Length))
+        if (Alignment.NeedsLease(node, offset, length) || (sourceOffset & (source.Limits.RequestAlignment - 1L)) != 0)
         {
             return 0;
         }
@@ -167,7 +166,7 @@ internal static class EdgeRequests
             var entry = node.Tracker.TryEnter() ? null : await EnterAsync(edge, node, offset, length).ConfigureAwait(false);
             try
             {
-                edge.CheckRange(node, offset, length);
+                edge.CheckWriteRange(node, offset, length);
                 return await target.CopyRangeAsync(offset, source, sourceOffset, length, mode).ConfigureAwait(false);
             }
             finally
@@ -232,16 +231,33 @@ internal static class EdgeRequests
     private static ValueTask<RequestEntry?> EnterAsync(BlockEdge edge, BlockNode node, long offset, long length) =>
         node.Tracker.EnterAsync(offset, offset + length, edge.IsUser);
 
-    /// <summary>Enters a write; one that writes blocks in part, and so reads them first, holds a lease on them.</summary>
+    /// <summary>The first byte that a write's lease covers: where it moves an end of the node within a block, that block.</summary>
+    public static long FirstByteToLease(BlockNode node, long offset, long length)
+    {
+        var block = node.Limits.RequestAlignment;
+        var nodeLength = node.Length;
+        return Alignment.Down(offset + length > nodeLength && nodeLength % block != 0 ? Math.Min(offset, nodeLength) : offset, block);
+    }
+
+    /// <summary>Enters a write; one that must exclude others from its blocks holds a lease on them.</summary>
     private static async ValueTask<RequestEntry?> EnterWriteAsync(BlockEdge edge, BlockNode node, long offset, long length)
     {
-        var mask = node.Limits.RequestAlignment - 1L;
-        if (((offset | length) & mask) != 0 && ((offset & mask) != 0 || offset + length != node.Length))
+        while (true)
         {
-            return await EnterLeaseAsync(edge, node, offset, length).ConfigureAwait(false);
-        }
+            if (Alignment.NeedsLease(node, offset, length))
+            {
+                var first = FirstByteToLease(node, offset, length);
+                return await EnterLeaseAsync(edge, node, first, offset + length - first).ConfigureAwait(false);
+            }
 
-        return node.Tracker.TryEnter() ? null : await EnterAsync(edge, node, offset, length).ConfigureAwait(false);
+            var entry = node.Tracker.TryEnter() ? null : await EnterAsync(edge, node, offset, length).ConfigureAwait(false);
+            if (!Alignment.NeedsLease(node, offset, length))
+            {
+                return entry;
+            }
+
+            node.Tracker.Leave(entry); // the node's end has moved meanwhile
+        }
     }
 
     private static ValueTask<RequestEntry> EnterLeaseAsync(BlockEdge edge, BlockNode node, long offset, long length)

@@ -57,13 +57,13 @@ public sealed class RangeLease : IAsyncDisposable
     public async ValueTask WriteAsync(long offset, ReadOnlyMemory<byte> data, WriteFlags flags = WriteFlags.None)
     {
         Edge.CheckWritable(Node, offset, flags);
-        Check(offset, data.Length);
+        CheckWrite(offset, data.Length);
         if (data.IsEmpty)
         {
             return;
         }
 
-        if (Alignment.Accepts(Node.Limits, Node.Length, offset, data.Length))
+        if (!Alignment.NeedsLease(Node, offset, data.Length))
         {
             await AlignedWrites.WriteAsync(Node, offset, data, flags).ConfigureAwait(false);
             return;
@@ -87,7 +87,7 @@ public sealed class RangeLease : IAsyncDisposable
     public async ValueTask WriteZeroesAsync(long offset, long length, WriteFlags flags = WriteFlags.None)
     {
         Edge.CheckWritable(Node, offset, flags);
-        Check(offset, length);
+        CheckWrite(offset, length);
         if (length == 0)
         {
             return;
@@ -130,7 +130,19 @@ public sealed class RangeLease : IAsyncDisposable
     {
         ObjectDisposedException.ThrowIf(Volatile.Read(ref disposed) != 0, this);
         Edge.CheckRange(Node, offset, length);
-        if (offset < entry.Start || length > entry.End - offset)
+        CheckInside(offset, offset, length);
+    }
+
+    private void CheckWrite(long offset, long length)
+    {
+        ObjectDisposedException.ThrowIf(Volatile.Read(ref disposed) != 0, this);
+        Edge.CheckWriteRange(Node, offset, length);
+        CheckInside(Math.Min(offset, EdgeRequests.FirstByteToLease(Node, offset, length)), offset, length);
+    }
+
+    private void CheckInside(long first, long offset, long length)
+    {
+        if (first < entry.Start || offset + length > entry.End)
         {
             throw new BlockException(
                 ErrorCode.OutOfRange, $"The range {offset}+{length} lies outside of its lease {Offset}+{Length}.", Node.Name, offset);

@@ -1,4 +1,5 @@
 using Byre.Nodes;
+using Byre.Storage;
 
 namespace Byre.Requests;
 
@@ -9,7 +10,7 @@ namespace Byre.Requests;
 internal static class ZeroRequests
 {
     // Never written to; what one emulated write passes at most, and not less than the greatest block (64 KiB).
-    private static readonly ReadOnlyMemory<byte> Zeroes = Scratch.Zeroes(1 << 20);
+    private static readonly ReadOnlyMemory<byte> Zeroes = MakeZeroes();
 
     /// <summary>Zeroes the range, which lies in the node and is not empty.</summary>
     public static async ValueTask WriteZeroesAsync(BlockNode node, long offset, long length, WriteFlags flags)
@@ -18,7 +19,7 @@ internal static class ZeroRequests
         var nodeLength = node.Length;
         var end = offset + length;
         var firstWhole = Math.Min(Alignment.Up(offset, block), end);
-        var blocksEnd = end == nodeLength ? end : Math.Max(Alignment.Down(end, block), firstWhole);
+        var blocksEnd = end >= nodeLength ? end : Math.Max(Alignment.Down(end, block), firstWhole);
         if ((flags & WriteFlags.NoFallback) != 0 && (firstWhole != offset || blocksEnd != end))
         {
             throw NoFallback(node, offset);
@@ -66,7 +67,7 @@ internal static class ZeroRequests
         {
             // A short piece up to the first whole unit, then whole units, then the rest.
             var toUnit = Alignment.Up(at, unit) - at;
-            var stop = toUnit != 0 ? Math.Min(end, at + toUnit) : end == nodeLength ? end : Alignment.Down(end, unit);
+            var stop = toUnit != 0 ? Math.Min(end, at + toUnit) : end >= nodeLength ? end : Alignment.Down(end, unit);
             stop = stop <= at ? end : stop;
             stop = Math.Min(stop, at + Math.Min(max, long.MaxValue - at));
             if (!await node.TryWriteZeroesAsync(at, stop - at, flags).ConfigureAwait(false))
@@ -99,6 +100,13 @@ internal static class ZeroRequests
             await node.WriteAsync(at, Zeroes[..n], flags & WriteFlags.Unchanged).ConfigureAwait(false);
             at += n;
         }
+    }
+
+    private static Memory<byte> MakeZeroes()
+    {
+        var memory = BufferPool.Rent(256 << 10).Memory; // kept as long as the process lives
+        memory.Span.Clear();
+        return memory;
     }
 
     private static BlockException NoFallback(BlockNode node, long offset) =>

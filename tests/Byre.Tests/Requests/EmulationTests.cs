@@ -186,6 +186,7 @@ public class EmulationTests
                 Later = () => random.Next(3) == 0,
                 ZeroesWork = () => random.Next(2) == 0,
                 Supported = random.Next(2) == 0 ? WriteFlags.Fua : WriteFlags.None,
+                Grows = random.Next(2) == 0,
             };
             await using var edge = new BlockEdge(node, ChildRole.None, EdgeTests.Everything);
             for (var i = 0; i < 60; i++)
@@ -197,12 +198,30 @@ public class EmulationTests
                 switch (random.Next(6))
                 {
                     case 0 or 1:
+                        if (node.Grows && random.Next(4) == 0)
+                        {
+                            offset = model.Length - random.Next(Math.Min(model.Length, 5000)) + random.Next(3) * random.Next(5000);
+                            length = random.Next(1, 6000);
+                        }
+
                         var data = new byte[length];
                         random.NextBytes(data);
+                        if (length > 0)
+                        {
+                            Array.Resize(ref model, Math.Max(model.Length, offset + length));
+                        }
+
                         await edge.WriteAsync(offset, data, flags);
                         data.CopyTo(model, offset);
                         break;
                     case 2:
+                        if (node.Grows && random.Next(4) == 0)
+                        {
+                            offset = model.Length - random.Next(Math.Min(model.Length, 5000)) + random.Next(3) * random.Next(5000);
+                            length = random.Next(1, 6000);
+                            Array.Resize(ref model, Math.Max(model.Length, offset + length));
+                        }
+
                         await edge.WriteZeroesAsync(offset, length, flags | WriteFlags.MayUnmap);
                         model.AsSpan(offset, length).Clear();
                         break;
@@ -240,6 +259,37 @@ public class EmulationTests
             }
         })));
         Assert.All(Enumerable.Range(0, 40_000), i => Assert.Equal((byte)((i / 100) + 1), node.Bytes[i]));
+    }
+
+    [Fact]
+    public async Task Writes_that_extend_a_node_do_not_undo_one_another()
+    {
+        for (var round = 0; round < 30; round++)
+        {
+            var node = new ModelNode(new byte[100], new BlockLimits { RequestAlignment = 512 }) { Later = () => true, Grows = true };
+            await using var edge = new BlockEdge(node, ChildRole.None, EdgeTests.Everything);
+            await Task.WhenAll(Enumerable.Range(0, 40).Select(i => Task.Run(
+                async () => await edge.WriteAsync(i * 100, Enumerable.Repeat((byte)(i + 1), 100).ToArray()))));
+            Assert.Equal(4000, node.Length);
+            Assert.All(Enumerable.Range(0, 4000), i => Assert.Equal((byte)((i / 100) + 1), node.Bytes[i]));
+        }
+    }
+
+    [Fact]
+    public async Task Only_an_edge_that_may_resize_extends_a_node_that_grows()
+    {
+        var node = new ModelNode(new byte[100], BlockLimits.Default) { Grows = true };
+        await using var writer = new BlockEdge(node, ChildRole.None, new(Permissions.Write, Permissions.All));
+        await using var owner = new BlockEdge(node, ChildRole.None, EdgeTests.Everything);
+        await EdgeTests.Refused(() => writer.WriteAsync(100, new byte[1]), ErrorCode.OutOfRange);
+        await EdgeTests.Refused(() => owner.WriteAsync(long.MaxValue, new byte[1]), ErrorCode.OutOfRange);
+        await EdgeTests.Refused(() => owner.ReadAsync(100, new byte[1]), ErrorCode.OutOfRange);
+        await owner.WriteAsync(150, new byte[] { 1 });
+        Assert.Equal(151, owner.Length);
+        await owner.WriteZeroesAsync(200, 100);
+        Assert.Equal(300, owner.Length);
+        node.Grows = false;
+        await EdgeTests.Refused(() => owner.WriteAsync(300, new byte[1]), ErrorCode.OutOfRange);
     }
 
     private static byte[] Filled(int length)

@@ -20,6 +20,10 @@ internal sealed class ModelNode(byte[] content, BlockLimits limits) : BlockNode
 
     public WriteFlags Supported { get; set; }
 
+    public bool Grows { get; set; }
+
+    public override bool GrowsOnWrite => Grows;
+
     public bool ReadOnly { get; set; }
 
     public override bool IsReadOnly => ReadOnly;
@@ -51,19 +55,20 @@ internal sealed class ModelNode(byte[] content, BlockLimits limits) : BlockNode
 
     public override async ValueTask WriteAsync(long offset, ReadOnlyMemory<byte> data, WriteFlags flags)
     {
-        CheckAligned(offset, data.Length);
+        CheckAligned(offset, data.Length, write: true);
         Assert.Equal(WriteFlags.None, flags & ~(Supported | WriteFlags.Unchanged));
         Note($"write {offset}+{data.Length}{(flags == 0 ? "" : " " + flags)}");
         await MaybeLater();
         lock (gate)
         {
+            GrowTo(offset + data.Length);
             data.Span.CopyTo(bytes.AsSpan((int)offset, data.Length));
         }
     }
 
     public override async ValueTask<bool> TryWriteZeroesAsync(long offset, long length, WriteFlags flags)
     {
-        CheckAligned(offset, length, limits.MaxWriteZeroes);
+        CheckAligned(offset, length, limits.MaxWriteZeroes, write: true);
         Assert.Equal(WriteFlags.None, flags & WriteFlags.Fua);
         await MaybeLater();
         if (!ZeroesWork())
@@ -74,6 +79,7 @@ internal sealed class ModelNode(byte[] content, BlockLimits limits) : BlockNode
         Note($"zero {offset}+{length}");
         lock (gate)
         {
+            GrowTo(offset + length);
             bytes.AsSpan((int)offset, (int)length).Clear();
         }
 
@@ -148,13 +154,22 @@ internal sealed class ModelNode(byte[] content, BlockLimits limits) : BlockNode
         }
     }
 
-    private void CheckAligned(long offset, long length, long max = -1)
+    private void GrowTo(long end)
     {
+        if (end > bytes.Length)
+        {
+            Array.Resize(ref bytes, (int)end);
+        }
+    }
+
+    private void CheckAligned(long offset, long length, long max = -1, bool write = false)
+    {
+        var end = offset + length;
         Assert.False(IsDisposed);
         Assert.True(length >= 1);
-        Assert.True(offset >= 0 && offset + length <= Length, $"{offset}+{length} of {Length}");
+        Assert.True(offset >= 0 && (end <= Length || (write && Grows)), $"{offset}+{length} of {Length}");
         Assert.Equal(0, offset % limits.RequestAlignment);
-        Assert.True(length % limits.RequestAlignment == 0 || offset + length == Length, $"{offset}+{length} of {Length}");
+        Assert.True(length % limits.RequestAlignment == 0 || end == Length || (write && Grows && end > Length), $"{offset}+{length} of {Length}");
         Assert.True(length <= (max < 0 ? limits.MaxTransfer : max));
     }
 }
