@@ -9,7 +9,7 @@ namespace Byre.Graph;
 /// <remarks>
 /// Only users' requests are held back: a driver's own requests to its children pass, so that what is in flight can end, and
 /// the holder may let drivers flush. The holder itself must not send requests through a user's edge of a drained node. A
-/// parent that arrives over a drained node is drained as well. Lock order: a node's lock, then <c>gate</c>, then the
+/// parent that arrives over a drained node is drained as well. A lease that a user holds is in flight. Lock order: a node's lock, then <c>gate</c>, then the
 /// node's tracker.
 /// </remarks>
 public sealed class Drain : IAsyncDisposable
@@ -27,8 +27,8 @@ public sealed class Drain : IAsyncDisposable
     {
         ArgumentNullException.ThrowIfNull(node);
         var drain = new Drain();
-        // Parents first: when a node's turn comes its parents are at rest and send it nothing more. What joins while this
-        // waits comes in the next round.
+        // Parents are waited for first: when a node's turn comes its parents are at rest and send it nothing more. What joins
+        // meanwhile comes in the next round.
         var atRest = new HashSet<BlockNode>(ReferenceEqualityComparer.Instance);
         while (true)
         {
@@ -41,6 +41,10 @@ public sealed class Drain : IAsyncDisposable
             foreach (var n in fresh)
             {
                 drain.Include(n);
+            }
+
+            foreach (var n in fresh)
+            {
                 await n.Tracker.WaitIdleAsync().ConfigureAwait(false);
                 atRest.Add(n);
             }

@@ -195,7 +195,33 @@ public sealed class BlockEdge : IAsyncDisposable
     {
         ArgumentNullException.ThrowIfNull(extents);
         ObjectDisposedException.ThrowIf(IsDisposed, this);
-        return EdgeRequests.GetExtentsAsync(this, Node, extents, precision);
+        var node = Node;
+        if (!node.Tracker.TryEnterUnranged())
+        {
+            return EdgeRequests.GetExtentsAsync(this, node, extents, precision);
+        }
+
+        var before = extents.End;
+        ValueTask pending;
+        try
+        {
+            CheckRange(node, extents.Offset, extents.Length);
+            pending = node.GetExtentsAsync(extents, precision);
+            if (pending.IsCompletedSuccessfully)
+            {
+                pending.GetAwaiter().GetResult();
+                ExtentChecks.Check(node, extents, before);
+                node.Tracker.LeaveUnranged();
+                return default;
+            }
+        }
+        catch (Exception e)
+        {
+            node.Tracker.LeaveUnranged();
+            return ValueTask.FromException(e);
+        }
+
+        return EdgeRequests.FinishExtentsAsync(node, pending, extents, before);
     }
 
     /// <summary>Changes the child's length. Requests beyond a new, lower end are waited for.</summary>

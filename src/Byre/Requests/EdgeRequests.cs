@@ -120,11 +120,25 @@ internal static class EdgeRequests
         }
     }
 
-    /// <summary>Asks for extents.</summary>
+    /// <summary>Waits for an answer for extents that the node has begun to give, and leaves.</summary>
     [AsyncMethodBuilder(typeof(PoolingAsyncValueTaskMethodBuilder))]
+    public static async ValueTask FinishExtentsAsync(BlockNode node, ValueTask pending, ExtentList extents, long before)
+    {
+        try
+        {
+            await pending.ConfigureAwait(false);
+            ExtentChecks.Check(node, extents, before);
+        }
+        finally
+        {
+            node.Tracker.LeaveUnranged();
+        }
+    }
+
+    /// <summary>Asks for extents once a drain has ended.</summary>
     public static async ValueTask GetExtentsAsync(BlockEdge edge, BlockNode node, ExtentList extents, ExtentPrecision precision)
     {
-        await EnterUnrangedAsync(edge, node).ConfigureAwait(false);
+        await node.Tracker.EnterUnrangedAsync(edge.IsUser).ConfigureAwait(false);
         try
         {
             edge.CheckRange(node, extents.Offset, extents.Length);

@@ -30,7 +30,7 @@ public class EdgeTests
     [Fact]
     public async Task Closing_flushes_what_was_written_and_waits_for_requests_in_flight()
     {
-        var node = new GatedNode(100);
+        var node = new GatedNode(100) { GatesSyncs = true };
         var edge = new BlockEdge(node, ChildRole.None, Everything);
         var write = edge.WriteAsync(0, new byte[10]).AsTask();
         var closing = edge.DisposeAsync().AsTask();

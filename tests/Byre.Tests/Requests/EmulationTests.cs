@@ -111,7 +111,7 @@ public class EmulationTests
     [Fact]
     public async Task Flushes_that_come_during_one_share_the_next()
     {
-        var node = new GatedNode(4096);
+        var node = new GatedNode(4096) { GatesSyncs = true };
         var edge = new BlockEdge(node, ChildRole.None, EdgeTests.Everything);
         async Task WriteOne()
         {
@@ -143,7 +143,7 @@ public class EmulationTests
     [Fact]
     public async Task A_flush_that_failed_is_not_forgotten()
     {
-        var node = new GatedNode(4096);
+        var node = new GatedNode(4096) { GatesSyncs = true };
         var edge = new BlockEdge(node, ChildRole.None, EdgeTests.Everything);
         var write = edge.WriteAsync(0, new byte[1]).AsTask();
         node.CompleteAll();

@@ -14,6 +14,9 @@ internal sealed class GatedNode(long length) : BlockNode
 
     public override long Length => length;
 
+    /// <summary>Syncs, too, complete when the test says so.</summary>
+    public bool GatesSyncs { get; set; }
+
     public int Syncs { get; private set; }
 
     /// <summary>The requests that the node has been given and not completed.</summary>
@@ -35,7 +38,7 @@ internal sealed class GatedNode(long length) : BlockNode
     public override ValueTask SyncAsync()
     {
         Syncs++;
-        return Begin("sync", 0, 0);
+        return GatesSyncs ? Begin("sync", 0, 0) : default;
     }
 
     public override ValueTask GetExtentsAsync(ExtentList extents, ExtentPrecision precision) => throw new NotSupportedException();
