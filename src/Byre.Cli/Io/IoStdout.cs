@@ -1,0 +1,55 @@
+using System.Text;
+
+namespace Byre.Cli.Io;
+
+/// <summary>
+/// Standard output as a C program's: in blocks of 4 KiB where it is a file or a pipe, line by line where it is a terminal.
+/// Scripts that join standard error to it see the lines in the order they know from qemu-io.
+/// </summary>
+internal sealed class IoStdout(Stream stream, bool isTerminal) : IDisposable
+{
+    private readonly Lock gate = new();
+    private readonly byte[] block = new byte[4096];
+    private int used;
+
+    /// <summary>Appends text.</summary>
+    public void Write(string text)
+    {
+        lock (gate)
+        {
+            ReadOnlySpan<byte> bytes = Encoding.UTF8.GetBytes(text);
+            while (!bytes.IsEmpty)
+            {
+                var n = Math.Min(bytes.Length, block.Length - used);
+                bytes[..n].CopyTo(block.AsSpan(used));
+                used += n;
+                bytes = bytes[n..];
+                if (used == block.Length || (isTerminal && text.EndsWith('\n')))
+                {
+                    Flush();
+                }
+            }
+        }
+    }
+
+    /// <summary>Appends a line.</summary>
+    public void WriteLine(string text) => Write(text + "\n");
+
+    /// <summary>Hands everything to the system.</summary>
+    public void Flush()
+    {
+        lock (gate)
+        {
+            stream.Write(block, 0, used);
+            used = 0;
+            stream.Flush();
+        }
+    }
+
+    /// <inheritdoc/>
+    public void Dispose()
+    {
+        Flush();
+        stream.Dispose();
+    }
+}

@@ -1,0 +1,46 @@
+using System.Runtime.InteropServices;
+using System.Runtime.Versioning;
+
+namespace Byre.Cli.Io;
+
+/// <summary>Signals to the program itself, with the system's default effect and not the runtime's.</summary>
+internal static partial class Signals
+{
+    /// <summary>SIGABRT.</summary>
+    public const int Abort = 6;
+
+    private const int Continue = 18;
+
+    /// <summary>Raises a signal; 0 does nothing.</summary>
+    public static void Raise(int signal)
+    {
+        if (OperatingSystem.IsLinux() || OperatingSystem.IsMacOS())
+        {
+            RaiseOnUnix(signal);
+        }
+        else if (signal is not 0)
+        {
+            Environment.Exit(128 + signal);
+        }
+    }
+
+    [UnsupportedOSPlatform("windows")]
+    private static void RaiseOnUnix(int signal)
+    {
+        if (signal is > 0 and not Continue)
+        {
+            _ = SetHandler(signal, 0);
+        }
+
+        _ = Kill(GetPid(), signal);
+    }
+
+    [LibraryImport("libc", EntryPoint = "signal")]
+    private static partial nint SetHandler(int signal, nint handler);
+
+    [LibraryImport("libc", EntryPoint = "kill")]
+    private static partial int Kill(int pid, int signal);
+
+    [LibraryImport("libc", EntryPoint = "getpid")]
+    private static partial int GetPid();
+}
