@@ -30,6 +30,7 @@ public sealed class BlkdebugNode : BlockNode
         this.options = options;
         rules = new BlkdebugRules(options);
         children = [image];
+        image.Parent = this;
     }
 
     /// <summary>Called with the tag, on the request's thread, when a request stops at a breakpoint.</summary>
@@ -47,6 +48,9 @@ public sealed class BlkdebugNode : BlockNode
 
     /// <inheritdoc/>
     public override bool IsReadOnly => image.Node.IsReadOnly;
+
+    /// <inheritdoc/>
+    public override bool GrowsOnWrite => image.Node.GrowsOnWrite;
 
     /// <inheritdoc/>
     public override BlockLimits Limits => limits;

@@ -22,6 +22,8 @@ public sealed class BlkverifyNode : BlockNode
         this.test = test;
         this.raw = raw;
         children = [raw, test];
+        raw.Parent = this;
+        test.Parent = this;
     }
 
     /// <summary>
