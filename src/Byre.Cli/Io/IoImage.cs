@@ -35,6 +35,14 @@ internal sealed class IoImage : IAsyncDisposable
     /// <summary>What every write is to do besides what a command asks for.</summary>
     public WriteFlags WriteFlags => Request.WritesThrough ? WriteFlags.Fua : WriteFlags.None;
 
+    /// <summary>Writes inside of the image; never makes it longer, as its node may do by itself.</summary>
+    public ValueTask WriteAsync(long offset, ReadOnlyMemory<byte> data, WriteFlags flags) =>
+        Beyond(offset, data.Length) is { } e ? ValueTask.FromException(e) : Edge.WriteAsync(offset, data, flags | WriteFlags);
+
+    /// <summary>Makes a range inside of the image read as zeroes.</summary>
+    public ValueTask WriteZeroesAsync(long offset, long length, WriteFlags flags) =>
+        Beyond(offset, length) is { } e ? ValueTask.FromException(e) : Edge.WriteZeroesAsync(offset, length, flags | WriteFlags);
+
     /// <summary>All nodes of the image's tree, the image first.</summary>
     public IEnumerable<BlockNode> Nodes() => Walk(Edge.Node);
 
@@ -54,6 +62,9 @@ internal sealed class IoImage : IAsyncDisposable
             }
         }
     }
+
+    private BlockException? Beyond(long offset, long length) => offset <= Edge.Length - length ? null : new BlockException(
+        ErrorCode.OutOfRange, $"The range {offset}+{length} lies outside of {Edge.Length} bytes.", Edge.Node.Name, offset);
 
     private static IEnumerable<BlockNode> Walk(BlockNode node)
     {

@@ -9,6 +9,8 @@ internal static class IoInfo
     public static ValueTask PrintAsync(IoStdout output, BlockNode node)
     {
         output.WriteLine($"format name: {node.DriverName}");
+        output.WriteLine("cluster size: 0 bytes");
+        output.WriteLine("vm state offset: 0 bytes");
         return default;
     }
 }

@@ -126,7 +126,14 @@ internal sealed class IoSession : IAsyncDisposable
 
         Image = null;
         Requests.Breakpoints = null;
-        await image.DisposeAsync().ConfigureAwait(false);
+        try
+        {
+            await image.DisposeAsync().ConfigureAwait(false);
+        }
+        catch (BlockException) when (image.Request.WritesThrough)
+        {
+            // Every write has been flushed and its failure reported; what fails now repeats that.
+        }
     }
 
     /// <summary>Runs one line: words parted by spaces. An empty line does nothing.</summary>

@@ -116,7 +116,7 @@ internal static class WriteCommands
             }
 
             request = arguments.Has('b') ? () => VmState.WriteAsync(image.Edge, offset, data)
-                : arguments.Has('c') ? () => image.Edge.WriteAsync(offset, data, image.WriteFlags | WriteFlags.Compressed)
+                : arguments.Has('c') ? () => image.WriteAsync(offset, data, WriteFlags.Compressed)
                 : Plain(image, arguments, offset, data);
         }
 
@@ -221,17 +221,16 @@ internal static class WriteCommands
 
     private static Func<ValueTask> Plain(IoImage image, IoArguments arguments, long offset, byte[] data)
     {
-        var flags = image.WriteFlags | (arguments.Has('f') ? WriteFlags.Fua : WriteFlags.None);
-        return () => image.Edge.WriteAsync(offset, data, flags);
+        var flags = arguments.Has('f') ? WriteFlags.Fua : WriteFlags.None;
+        return () => image.WriteAsync(offset, data, flags);
     }
 
     private static Func<ValueTask> Zero(IoImage image, IoArguments arguments, long offset, long length)
     {
-        var flags = image.WriteFlags
-            | (arguments.Has('f') ? WriteFlags.Fua : WriteFlags.None)
+        var flags = (arguments.Has('f') ? WriteFlags.Fua : WriteFlags.None)
             | (arguments.Has('u') ? WriteFlags.MayUnmap : WriteFlags.None)
             | (arguments.Has('n') ? WriteFlags.NoFallback : WriteFlags.None);
-        return () => image.Edge.WriteZeroesAsync(offset, length, flags);
+        return () => image.WriteZeroesAsync(offset, length, flags);
     }
 
     private static bool Finish(

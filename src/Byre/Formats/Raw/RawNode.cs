@@ -49,7 +49,7 @@ public sealed class RawNode : BlockNode, ICopyRangeTarget
         ArgumentNullException.ThrowIfNull(file);
         ArgumentNullException.ThrowIfNull(options);
         var name = file.Node.FileName;
-        if (options.Offset < 0 || options.Offset % Sector != 0 || options.Size is < 0 || options.Size % Sector != 0)
+        if (options.Offset < 0 || options.Offset % Sector != 0 || options.Size is < 0 || (options.Size ?? 0) % Sector != 0)
         {
             throw new BlockException(ErrorCode.Invalid, $"Could not open '{name}': offset and size must be multiples of 512", name);
         }
@@ -73,6 +73,7 @@ public sealed class RawNode : BlockNode, ICopyRangeTarget
     /// <inheritdoc/>
     public override ValueTask ReadAsync(long offset, Memory<byte> buffer)
     {
+        file.DebugEvent(BlkdebugEvent.ReadAio);
         var at = options.Offset + offset;
         var there = file.Length - at;
         if (there >= buffer.Length)
@@ -93,6 +94,7 @@ public sealed class RawNode : BlockNode, ICopyRangeTarget
             throw new BlockException(ErrorCode.NotSupported, "The raw format does not support compression.", Name, offset);
         }
 
+        file.DebugEvent(BlkdebugEvent.WriteAio);
         return options.WasProbed && offset < Sector ? WriteGuardedAsync(offset, data, flags) : file.WriteAsync(options.Offset + offset, data, flags);
     }
 
@@ -130,6 +132,9 @@ public sealed class RawNode : BlockNode, ICopyRangeTarget
             Append(below, extents);
         }
     }
+
+    /// <inheritdoc/>
+    public override void OnDebugEvent(BlkdebugEvent debugEvent) => file.DebugEvent(debugEvent);
 
     /// <inheritdoc/>
     public override ValueTask ResizeAsync(long length, Preallocation preallocation)

@@ -1,0 +1,32 @@
+namespace Byre.Cli.Io;
+
+/// <summary>The applet on the process's own streams.</summary>
+internal static class IoProgram
+{
+    /// <summary>Runs it.</summary>
+    /// <param name="args">What follows the applet's name.</param>
+    /// <param name="program">The program's name in errors.</param>
+    public static async Task<int> RunAsync(IReadOnlyList<string> args, string program)
+    {
+        using var output = new IoStdout(Console.OpenStandardOutput(), !Console.IsOutputRedirected);
+        var errors = Console.Error;
+        var applet = new IoApplet(output, Console.In, errors, program, new IoOpener(errors.WriteLine))
+        {
+            Mismatch = mismatch =>
+            {
+                output.Flush();
+                errors.WriteLine(mismatch.ToString());
+                Environment.Exit(1);
+            },
+        };
+        try
+        {
+            return await applet.RunAsync(args).ConfigureAwait(false);
+        }
+        catch (Exception e)
+        {
+            await errors.WriteLineAsync($"{program}: {e.Message}").ConfigureAwait(false);
+            return 1;
+        }
+    }
+}
