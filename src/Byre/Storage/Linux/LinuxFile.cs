@@ -140,7 +140,7 @@ internal sealed unsafe class LinuxFile : HostFile
 
     internal override int ReadNow(long offset, Span<byte> buffer)
     {
-        if (noWaitUnsupported != 0)
+        if (noWaitUnsupported != 0 || Rest(buffer.Length) != 0)
         {
             return -1;
         }
@@ -164,6 +164,51 @@ internal sealed unsafe class LinuxFile : HostFile
     }
 
     internal override int Read(long offset, Span<byte> buffer)
+    {
+        var rest = Rest(buffer.Length);
+        if (rest == 0)
+        {
+            return ReadBlocks(offset, buffer);
+        }
+
+        // The end of a file that is not whole blocks long: O_DIRECT asks for the whole block, and gets what there is.
+        var whole = buffer.Length - rest;
+        var done = whole == 0 ? 0 : ReadBlocks(offset, buffer[..whole]);
+        if (done < whole)
+        {
+            return done;
+        }
+
+        using var block = BufferPool.Rent(Alignment);
+        var n = Math.Min(rest, ReadBlocks(offset + whole, block.Memory.Span));
+        block.Memory.Span[..n].CopyTo(buffer[whole..]);
+        return whole + n;
+    }
+
+    internal override void Write(long offset, ReadOnlySpan<byte> data)
+    {
+        var rest = Rest(data.Length);
+        var whole = data.Length - rest;
+        if (whole > 0)
+        {
+            WriteBlocks(offset, data[..whole]);
+        }
+
+        if (rest > 0)
+        {
+            // The (new) end of a file that is not whole blocks long: O_DIRECT writes the whole block, and then it is cut.
+            using var block = BufferPool.Rent(Alignment);
+            data[whole..].CopyTo(block.Memory.Span);
+            block.Memory.Span[rest..].Clear();
+            WriteBlocks(offset + whole, block.Memory.Span);
+            SetLength(offset + data.Length);
+        }
+    }
+
+    /// <summary>How many bytes at the end of a request are not a whole block.</summary>
+    private int Rest(int length) => length & (Alignment - 1);
+
+    private int ReadBlocks(long offset, Span<byte> buffer)
     {
         fixed (byte* p = buffer)
         {
@@ -197,7 +242,7 @@ internal sealed unsafe class LinuxFile : HostFile
         }
     }
 
-    internal override void Write(long offset, ReadOnlySpan<byte> data)
+    private void WriteBlocks(long offset, ReadOnlySpan<byte> data)
     {
         fixed (byte* p = data)
         {
