@@ -10,6 +10,17 @@ public static class DefaultPermissions
     /// </summary>
     public static PermissionSet ForceShare => new(Permissions.ConsistentRead, Permissions.All);
 
+    /// <summary>
+    /// For a tool's own edge to an image. QEMU's tools share everything here, and leave it to the format to keep others away
+    /// from its metadata, so a raw image can have several writers; only the source of convert is exclusive.
+    /// </summary>
+    /// <param name="write">It writes.</param>
+    /// <param name="resize">It changes the length.</param>
+    /// <param name="exclusive">Nobody else may change the image meanwhile.</param>
+    public static PermissionSet ForUser(bool write, bool resize = false, bool exclusive = false) => new(
+        Permissions.ConsistentRead | (write ? Permissions.Write : Permissions.None) | (resize ? Permissions.Resize : Permissions.None),
+        exclusive ? Permissions.ConsistentRead | Permissions.WriteUnchanged : Permissions.All);
+
     /// <summary>For a user who reads an image: others may read it too, but not change it.</summary>
     public static PermissionSet Reader => new(Permissions.ConsistentRead, Permissions.ConsistentRead | Permissions.WriteUnchanged);
 

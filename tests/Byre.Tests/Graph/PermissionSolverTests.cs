@@ -59,6 +59,30 @@ public class PermissionSolverTests
     }
 
     [Fact]
+    public void Users_that_share_everything_meet_on_raw_but_not_on_a_format()
+    {
+        SolverNode[] nodes = [Format("a"), Format("b"), Format("disk")];
+        foreach (var (role, free) in new[] { (ChildRole.Filtered, true), (ChildRole.Data | ChildRole.Metadata, false) })
+        {
+            var solution = PermissionSolver.Solve(nodes,
+            [
+                new(-1, 0, ChildRole.None, "root", DefaultPermissions.ForUser(write: true)),
+                new(-1, 1, ChildRole.None, "root", DefaultPermissions.ForUser(write: false)),
+                new(0, 2, role, "file", default),
+                new(1, 2, role, "file", default),
+            ]);
+            Assert.Equal(free, solution.Conflict is null);
+        }
+
+        SolverEdge[] exclusive =
+        [
+            new(-1, 0, ChildRole.None, "root", DefaultPermissions.ForUser(write: true)),
+            new(-1, 0, ChildRole.None, "root", DefaultPermissions.ForUser(write: false, exclusive: true)),
+        ];
+        Assert.NotNull(PermissionSolver.Solve(nodes, exclusive).Conflict);
+    }
+
+    [Fact]
     public void Cycles_are_refused()
     {
         var solution = PermissionSolver.Solve(
