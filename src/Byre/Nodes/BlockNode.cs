@@ -186,9 +186,22 @@ public abstract class BlockNode : IAsyncDisposable
     public virtual async ValueTask DisposeAsync()
     {
         GC.SuppressFinalize(this);
+        Exception? failure = null;
         foreach (var child in Children)
         {
-            await child.DisposeAsync().ConfigureAwait(false);
+            try
+            {
+                await child.DisposeAsync().ConfigureAwait(false);
+            }
+            catch (Exception e)
+            {
+                failure ??= e; // the other children are let go of all the same
+            }
+        }
+
+        if (failure is not null)
+        {
+            ExceptionDispatchInfo.Throw(failure);
         }
     }
 

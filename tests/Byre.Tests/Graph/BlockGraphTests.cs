@@ -156,6 +156,22 @@ public class BlockGraphTests
         Assert.True(disk.IsClosed && filter.IsClosed);
     }
 
+    [Fact]
+    public async Task A_child_that_does_not_close_keeps_nothing_else_open_and_is_reported()
+    {
+        var graph = new BlockGraph();
+        var file = new FakeNode("file") { FailsToClose = true };
+        var data = new FakeNode("data");
+        var top = new FakeNode(
+            "top", 1 << 20, new BlockEdge(file, FileRole, DefaultPermissions.Reader, "file"), new BlockEdge(data, ChildRole.Data, DefaultPermissions.Reader, "data-file"));
+        var root = await graph.AttachAsync(top, ChildRole.None, DefaultPermissions.Reader);
+        var e = await Assert.ThrowsAsync<BlockException>(async () => await root.DisposeAsync());
+        Assert.Equal("file does not close.", e.Message);
+        Assert.True(file.IsClosed && data.IsClosed && top.IsClosed);
+        Assert.Empty(graph.Nodes);
+        await (await graph.AttachAsync(new FakeNode("next"), ChildRole.None, DefaultPermissions.Writer)).DisposeAsync();
+    }
+
     private static async Task EdgeRefuses(BlockEdge edge, ErrorCode code) =>
         Assert.Equal(code, (await Assert.ThrowsAsync<BlockException>(async () => await edge.WriteAsync(0, new byte[1]))).Code);
 }

@@ -48,6 +48,8 @@ internal sealed class FakeNode : BlockNode, IBackedNode
 
     public Func<PermissionSet, bool> Refuses { get; set; } = _ => false;
 
+    public bool FailsToClose { get; set; }
+
     public bool IsClosed { get; private set; }
 
     public override ValueTask ReadAsync(long offset, Memory<byte> buffer) => default;
@@ -96,5 +98,9 @@ internal sealed class FakeNode : BlockNode, IBackedNode
         Assert.False(IsClosed);
         IsClosed = true;
         await base.DisposeAsync();
+        if (FailsToClose)
+        {
+            throw new BlockException(ErrorCode.Io, $"{Name} does not close.");
+        }
     }
 }
