@@ -33,29 +33,34 @@ public class HotPathTests(ITestOutputHelper output)
         await edge.DisposeAsync();
     }
 
+    /// <summary>
+    /// Measures until a round allocates nothing: code that the runtime has not compiled for good yet may allocate, and
+    /// when that ends depends on the machine's load. A path that allocates per request does so in every round.
+    /// </summary>
     private async Task MeasureAsync(string what, Func<ValueTask> request)
     {
-        for (var round = 0; round < 3; round++)
+        var bytes = long.MaxValue;
+        for (var round = 0; round < 20 && bytes > Count / 10; round++)
         {
-            for (var i = 0; i < 50_000; i++)
+            for (var i = 0; i < Count / 10; i++)
             {
                 await request();
             }
 
-            await Task.Delay(150); // the compiler's next tier
+            await Task.Delay(50); // the compiler's next tier
+            var before = GC.GetAllocatedBytesForCurrentThread();
+            var watch = Stopwatch.StartNew();
+            for (var i = 0; i < Count; i++)
+            {
+                await request();
+            }
+
+            watch.Stop();
+            bytes = GC.GetAllocatedBytesForCurrentThread() - before;
+            output.WriteLine($"{what}: {watch.Elapsed.TotalNanoseconds / Count:F1} ns, {bytes} bytes for {Count} requests");
         }
 
-        var before = GC.GetAllocatedBytesForCurrentThread();
-        var watch = Stopwatch.StartNew();
-        for (var i = 0; i < Count; i++)
-        {
-            await request();
-        }
-
-        watch.Stop();
-        var bytes = GC.GetAllocatedBytesForCurrentThread() - before;
-        output.WriteLine($"{what}: {watch.Elapsed.TotalNanoseconds / Count:F1} ns, {bytes} bytes for {Count} requests");
-        Assert.InRange(bytes, 0, 100_000);
+        Assert.InRange(bytes, 0, Count / 10);
     }
 
     private sealed class InlineNode : BlockNode
