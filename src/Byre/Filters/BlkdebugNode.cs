@@ -10,27 +10,21 @@ namespace Byre.Filters;
 /// A request that stops at a breakpoint blocks its thread: whoever sets breakpoints must start requests where that does
 /// no harm.
 /// </remarks>
-public sealed class BlkdebugNode : BlockNode
+public sealed class BlkdebugNode : FilterNode
 {
-    private readonly BlockEdge image;
     private readonly BlkdebugOptions options;
     private readonly BlkdebugRules rules;
     private readonly BlkdebugBreakpoints breakpoints = new();
-    private readonly BlockEdge[] children;
     private readonly BlockLimits limits;
 
     /// <summary>Makes the filter, which owns the edge from now on.</summary>
     /// <exception cref="BlockException"><see cref="ErrorCode.Invalid"/> where options contradict each other.</exception>
     public BlkdebugNode(BlockEdge image, BlkdebugOptions options)
+        : base(Check(image, options))
     {
-        ArgumentNullException.ThrowIfNull(image);
-        ArgumentNullException.ThrowIfNull(options);
         limits = options.MakeLimits(image.Node.Limits);
-        this.image = image;
         this.options = options;
         rules = new BlkdebugRules(options);
-        children = [image];
-        image.Parent = this;
     }
 
     /// <summary>Called with the tag, on the request's thread, when a request stops at a breakpoint.</summary>
@@ -44,22 +38,7 @@ public sealed class BlkdebugNode : BlockNode
     public override string DriverName => "blkdebug";
 
     /// <inheritdoc/>
-    public override long Length => image.Length;
-
-    /// <inheritdoc/>
-    public override bool IsReadOnly => image.Node.IsReadOnly;
-
-    /// <inheritdoc/>
-    public override bool GrowsOnWrite => image.Node.GrowsOnWrite;
-
-    /// <inheritdoc/>
     public override BlockLimits Limits => limits;
-
-    /// <inheritdoc/>
-    public override IReadOnlyList<BlockEdge> Children => children;
-
-    /// <inheritdoc/>
-    public override WriteFlags SupportedWriteFlags => image.Node.SupportedWriteFlags;
 
     /// <summary>How many requests stand at breakpoints (a request at two breakpoints counts twice).</summary>
     public int SuspendedCount => breakpoints.SuspendedCount;
@@ -91,13 +70,13 @@ public sealed class BlkdebugNode : BlockNode
     public override ValueTask ReadAsync(long offset, Memory<byte> buffer) =>
         Failure(BlkdebugIoTypes.Read, offset, buffer.Length) is { } e
             ? ValueTask.FromException(e)
-            : image.ReadAsync(offset, buffer);
+            : base.ReadAsync(offset, buffer);
 
     /// <inheritdoc/>
     public override ValueTask WriteAsync(long offset, ReadOnlyMemory<byte> data, WriteFlags flags) =>
         Failure(BlkdebugIoTypes.Write, offset, data.Length) is { } e
             ? ValueTask.FromException(e)
-            : image.WriteAsync(offset, data, flags);
+            : base.WriteAsync(offset, data, flags);
 
     /// <inheritdoc/>
     public override async ValueTask<bool> TryWriteZeroesAsync(long offset, long length, WriteFlags flags)
@@ -113,15 +92,7 @@ public sealed class BlkdebugNode : BlockNode
             throw e;
         }
 
-        try
-        {
-            await image.WriteZeroesAsync(offset, length, flags | WriteFlags.NoFallback).ConfigureAwait(false);
-            return true;
-        }
-        catch (BlockException unsupported) when (unsupported.Code == ErrorCode.NotSupported)
-        {
-            return false;
-        }
+        return await base.TryWriteZeroesAsync(offset, length, flags).ConfigureAwait(false);
     }
 
     /// <inheritdoc/>
@@ -134,7 +105,7 @@ public sealed class BlkdebugNode : BlockNode
 
         return Failure(BlkdebugIoTypes.Discard, offset, length) is { } e
             ? ValueTask.FromException(e)
-            : image.DiscardAsync(offset, length);
+            : base.DiscardAsync(offset, length);
     }
 
     /// <inheritdoc/>
@@ -150,12 +121,8 @@ public sealed class BlkdebugNode : BlockNode
             throw e;
         }
 
-        await FilterExtents.GetAsync(this, image, extents, precision).ConfigureAwait(false);
+        await base.GetExtentsAsync(extents, precision).ConfigureAwait(false);
     }
-
-    /// <inheritdoc/>
-    public override ValueTask ResizeAsync(long length, Preallocation preallocation) =>
-        image.ResizeAsync(length, preallocation);
 
     /// <inheritdoc/>
     public override PermissionSet PermissionsForChild(ChildRole role, PermissionSet parents) => new(
@@ -174,6 +141,14 @@ public sealed class BlkdebugNode : BlockNode
         GC.SuppressFinalize(this);
         breakpoints.Close();
         return base.DisposeAsync();
+    }
+
+    private static BlockEdge Check(BlockEdge image, BlkdebugOptions options)
+    {
+        ArgumentNullException.ThrowIfNull(image);
+        ArgumentNullException.ThrowIfNull(options);
+        _ = options.MakeLimits(image.Node.Limits); // throws while the edge is still its owner's
+        return image;
     }
 
     private BlockException? Failure(BlkdebugIoTypes type, long offset, long length)
