@@ -83,7 +83,7 @@ public sealed class RawNode : BlockNode, ICopyRangeTarget
 
         var n = (int)Math.Max(0, there);
         buffer.Span[n..].Clear();
-        return file.ReadAsync(at, buffer[..n]);
+        return n == 0 ? default : file.ReadAsync(at, buffer[..n]); // an offset past the file's end is not the file's
     }
 
     /// <inheritdoc/>
@@ -109,7 +109,8 @@ public sealed class RawNode : BlockNode, ICopyRangeTarget
     public override ValueTask DiscardAsync(long offset, long length)
     {
         var at = options.Offset + offset;
-        return file.DiscardAsync(at, Math.Max(0, Math.Min(length, file.Length - at)));
+        var there = Math.Min(length, file.Length - at);
+        return there <= 0 ? default : file.DiscardAsync(at, there);
     }
 
     /// <inheritdoc/>
