@@ -1,0 +1,6 @@
+namespace Byre.Jobs;
+
+/// <summary>What a worker does in one go.</summary>
+/// <param name="Sequence">Its number in the order of the offsets, from 0.</param>
+/// <param name="Segment">The range; skipped ones are never handed out.</param>
+internal readonly record struct CopyChunk(long Sequence, CopySegment Segment);

@@ -1,0 +1,161 @@
+using System.Runtime.ExceptionServices;
+using Byre.Nodes;
+
+namespace Byre.Jobs;
+
+/// <summary>
+/// Copies the content of one or more images, one behind the other, to a target. Works from extents: what is zero or absent
+/// is never read; data that lies plainly in a host file is shared by the kernel where it can be; the rest passes through
+/// threads of the engine's own, which may wait in their calls. Memory is bounded by the threads' buffers.
+/// </summary>
+/// <remarks>
+/// The sources must not change meanwhile. Edges stay their owner's. Lock order: the plan's, then none.
+/// </remarks>
+public sealed class CopyEngine
+{
+    private const int SmallestBuffer = 64 << 10;
+    private const int GreatestBuffer = 4 << 20;
+
+    private readonly CopySources sources;
+    private readonly BlockEdge target;
+    private readonly CopyOptions options;
+    private readonly int bufferSize;
+    private readonly long zeroFrom;
+    private readonly bool fillsZeroes;
+    private readonly int unit;
+
+    /// <summary>Prepares a copy.</summary>
+    /// <param name="sources">The sources in their order, at least one.</param>
+    /// <param name="target">The target: at least as long as the sources together, or growing when it is written.</param>
+    /// <param name="options">How to copy.</param>
+    /// <exception cref="BlockException">
+    /// <see cref="ErrorCode.Invalid"/>: the target is too short, or a base is named for several sources;
+    /// <see cref="ErrorCode.TooLarge"/>: the sources together are too long.
+    /// </exception>
+    public CopyEngine(IReadOnlyList<BlockEdge> sources, BlockEdge target, CopyOptions options)
+    {
+        ArgumentNullException.ThrowIfNull(sources);
+        ArgumentNullException.ThrowIfNull(target);
+        ArgumentNullException.ThrowIfNull(options);
+        ArgumentOutOfRangeException.ThrowIfLessThan(sources.Count, 1);
+        ArgumentOutOfRangeException.ThrowIfNegative(options.SparseBytes);
+        ArgumentOutOfRangeException.ThrowIfNegative(options.RateBytesPerSecond);
+        this.sources = new CopySources(sources);
+        this.target = target;
+        this.options = options;
+        if (options.BelowBase is not null && sources.Count > 1)
+        {
+            throw new BlockException(ErrorCode.Invalid, "A base can be left out of a single image only.");
+        }
+
+        if (target.Length < this.sources.Length && !target.Node.GrowsOnWrite)
+        {
+            throw new BlockException(
+                ErrorCode.Invalid, $"The target has {target.Length} bytes; the images to be copied have {this.sources.Length}.", target.Node.Name);
+        }
+
+        unit = !options.Compressed ? 1
+            : options.CompressionUnit > 0 ? options.CompressionUnit
+            : (int)Math.Clamp(target.Node.Limits.WriteZeroesAlignment, 512, GreatestBuffer);
+        bufferSize = SizeOfBuffers(options, unit);
+        zeroFrom = options.TargetIsZero || target.Node is IKnownZero { IsKnownZero: true } ? 0 : options.TargetZeroFrom;
+        fillsZeroes = options.SparseBytes == 0;
+    }
+
+    /// <summary>The length of all sources together, in bytes.</summary>
+    public long Length => sources.Length;
+
+    /// <summary>Copies everything and flushes the target.</summary>
+    /// <param name="cancellation">Ends the copy between two chunks.</param>
+    /// <returns>What was done.</returns>
+    /// <exception cref="BlockException">A read, a write or the flush failed; the message says which, and at which byte.</exception>
+    /// <exception cref="OperationCanceledException">The copy was cancelled; part of the target is written.</exception>
+    public async ValueTask<CopyResult> RunAsync(CancellationToken cancellation = default)
+    {
+        cancellation.ThrowIfCancellationRequested();
+        var tally = new CopyTally(options.Progress);
+        if (tally.IsWatched)
+        {
+            tally.Total = await CountDataAsync(cancellation).ConfigureAwait(false);
+            tally.Report();
+        }
+
+        using var stop = CancellationTokenSource.CreateLinkedTokenSource(cancellation);
+        var job = MakeState(tally, stop.Token);
+        var kernel = job.Kernel;
+        ISegmentWalker walker = new ExtentWalker(sources, options.BelowBase, options.Salvage ? NoteUnknownStatus : null);
+        if (options.Compressed)
+        {
+            walker = new UnitWalker(walker, unit);
+        }
+
+        var plan = new CopyPlan(walker, kernel, new CopyPlanOptions(bufferSize, zeroFrom, fillsZeroes), tally);
+        var threads = new CopyThreads(plan, job, stop);
+        if (await threads.RunAsync(Math.Clamp(options.Parallel, 1, Math.Max(2, Environment.ProcessorCount))).ConfigureAwait(false) is { } failure)
+        {
+            cancellation.ThrowIfCancellationRequested();
+            ExceptionDispatchInfo.Throw(failure);
+        }
+
+        await target.FlushAsync().ConfigureAwait(false);
+        tally.Report();
+        return tally.ToResult(sources.Length);
+    }
+
+    private static int SizeOfBuffers(CopyOptions options, int unit)
+    {
+        var wanted = (long)Math.Clamp(options.BufferSize, SmallestBuffer, GreatestBuffer);
+        if (options.RateBytesPerSecond > 0)
+        {
+            wanted = Math.Clamp(options.RateBytesPerSecond / 8, SmallestBuffer, wanted);
+        }
+
+        wanted = Math.Max(SmallestBuffer, wanted / SmallestBuffer * SmallestBuffer);
+        return (int)Math.Max(unit, wanted / unit * unit);
+    }
+
+    private CopyJobState MakeState(CopyTally tally, CancellationToken stop) => new()
+    {
+        Sources = sources,
+        Target = target,
+        Tally = tally,
+        Kernel = new KernelCopy(
+            target,
+            options.CopyRange ? CopyRangeMode.Any : CopyRangeMode.ReflinkOnly,
+            !options.Compressed && !options.Writethrough && (options.CopyRange || !fillsZeroes),
+            options.RateBytesPerSecond > 0),
+        Order = new WriteOrder(!options.OutOfOrder),
+        Rate = options.RateBytesPerSecond > 0 ? new RateLimiter(options.RateBytesPerSecond) : null,
+        Salvage = options.Salvage ? new SalvageReader(sources, tally, options.Unreadable) : null,
+        Stop = stop,
+        BufferSize = bufferSize,
+        Grain = fillsZeroes ? 0 : options.Compressed ? unit : options.SparseBytes,
+        FillsZeroes = fillsZeroes,
+        ZeroFrom = zeroFrom,
+        ShortestZero = target.Node.Limits.WriteZeroesAlignment,
+        WriteFlags = (options.Compressed ? WriteFlags.Compressed : WriteFlags.None) | (options.Writethrough ? WriteFlags.Fua : WriteFlags.None),
+    };
+
+    private async ValueTask<long> CountDataAsync(CancellationToken cancellation)
+    {
+        ISegmentWalker walker = new ExtentWalker(sources, options.BelowBase, options.Salvage ? (_, _) => { } : null);
+        if (options.Compressed)
+        {
+            walker = new UnitWalker(walker, unit);
+        }
+
+        long total = 0;
+        while (await walker.NextAsync().ConfigureAwait(false) is { } segment)
+        {
+            cancellation.ThrowIfCancellationRequested();
+            total += segment.Kind == SegmentKind.Data ? segment.Length : 0;
+        }
+
+        return total;
+    }
+
+    private void NoteUnknownStatus(long offset, BlockException e)
+    {
+        // The range is read, and told of there if that fails too.
+    }
+}

@@ -1,0 +1,44 @@
+using Byre.Nodes;
+
+namespace Byre.Jobs;
+
+/// <summary>What the workers of one copy share.</summary>
+internal sealed class CopyJobState
+{
+    public required CopySources Sources { get; init; }
+
+    public required BlockEdge Target { get; init; }
+
+    public required CopyTally Tally { get; init; }
+
+    public required KernelCopy Kernel { get; init; }
+
+    public required WriteOrder Order { get; init; }
+
+    /// <summary>Null where the rate is free.</summary>
+    public RateLimiter? Rate { get; init; }
+
+    /// <summary>Null where a failed read ends the copy.</summary>
+    public SalvageReader? Salvage { get; init; }
+
+    /// <summary>Set when the copy ends early.</summary>
+    public required CancellationToken Stop { get; init; }
+
+    /// <summary>Bytes of a worker's buffer.</summary>
+    public required int BufferSize { get; init; }
+
+    /// <summary>Zeroes are looked for in blocks of so many bytes; 0: not at all.</summary>
+    public required long Grain { get; init; }
+
+    /// <summary>Zeroes are written as data.</summary>
+    public required bool FillsZeroes { get; init; }
+
+    /// <summary>From here on the target reads as zeroes.</summary>
+    public required long ZeroFrom { get; init; }
+
+    /// <summary>Shorter runs of zeroes are written as data where the target is not known to be zero.</summary>
+    public required long ShortestZero { get; init; }
+
+    /// <summary>Of every write.</summary>
+    public required WriteFlags WriteFlags { get; init; }
+}

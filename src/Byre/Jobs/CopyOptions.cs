@@ -1,0 +1,61 @@
+using Byre.Nodes;
+
+namespace Byre.Jobs;
+
+/// <summary>How a <see cref="CopyEngine"/> copies.</summary>
+public sealed record CopyOptions
+{
+    /// <summary>The most chunks in flight, 1 to 64. There are never more threads than the machine's cores, or two.</summary>
+    public int Parallel { get; init; } = 8;
+
+    /// <summary>Bytes read and written at a time: 64 KiB to 4 MiB, rounded down to 64 KiB.</summary>
+    public int BufferSize { get; init; } = 1 << 20;
+
+    /// <summary>The target reads as zeroes, so zeroes are left out. A target that knows it (<see cref="IKnownZero"/>) need not be told.</summary>
+    public bool TargetIsZero { get; init; }
+
+    /// <summary>
+    /// From this offset on the target reads as zeroes (a new overlay beyond the end of its backing layer);
+    /// <see cref="long.MaxValue"/> where that is not known.
+    /// </summary>
+    public long TargetZeroFrom { get; init; } = long.MaxValue;
+
+    /// <summary>Data is stored compressed, in whole units of <see cref="CompressionUnit"/>.</summary>
+    public bool Compressed { get; init; }
+
+    /// <summary>The target's cluster size in bytes, for <see cref="Compressed"/>; 0 takes the target's zero-write alignment.</summary>
+    public int CompressionUnit { get; init; }
+
+    /// <summary>
+    /// Zeroes of at least this many bytes, at multiples of it, in what the source calls data are not written as data.
+    /// 0: nothing is looked at, and what is known to be zero is written as data too, so the target ends fully allocated.
+    /// </summary>
+    public long SparseBytes { get; init; } = 4096;
+
+    /// <summary>Writes may begin in any order; otherwise they begin in that of the offsets, so that a target allocates in it.</summary>
+    public bool OutOfOrder { get; init; }
+
+    /// <summary>The most bytes copied a second; 0 for no limit.</summary>
+    public long RateBytesPerSecond { get; init; }
+
+    /// <summary>
+    /// Lets the kernel copy bytes between files. Blocks are shared (reflinks) without it too, where the file system can and
+    /// <see cref="SparseBytes"/> is not 0.
+    /// </summary>
+    public bool CopyRange { get; init; }
+
+    /// <summary>Sectors that cannot be read become zeroes instead of ending the copy.</summary>
+    public bool Salvage { get; init; }
+
+    /// <summary>Called for each sector that <see cref="Salvage"/> gave up: its offset in the target, and why. May be called from several threads.</summary>
+    public Action<long, BlockException>? Unreadable { get; init; }
+
+    /// <summary>A layer of the source's chain; what only it or those below it have is left absent. Needs a single source.</summary>
+    public BlockNode? BelowBase { get; init; }
+
+    /// <summary>Every write is on stable storage before the next one of its worker.</summary>
+    public bool Writethrough { get; init; }
+
+    /// <summary>Told how far the copy is, some times a second and at the end; from any thread, one at a time.</summary>
+    public IProgress<CopyProgress>? Progress { get; init; }
+}
