@@ -3,8 +3,8 @@ using Byre.Nodes;
 namespace Byre.Filters;
 
 /// <summary>
-/// One request that a <see cref="WriteLogNode"/> saw, or a mark. Times are ticks of the log's own clock, which advances by
-/// one whenever something begins, ends or is marked; entries stand in the order in which they began.
+/// One request that a <see cref="WriteLogNode"/> saw, or a mark. Times are ticks of the log's clock
+/// (<see cref="WriteLogClock"/>); entries stand in the order in which they began.
 /// </summary>
 /// <param name="Kind">What it is.</param>
 /// <param name="Offset">First byte; for a resize 0.</param>

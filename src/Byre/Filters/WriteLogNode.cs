@@ -12,28 +12,19 @@ public sealed class WriteLogNode : FilterNode
 {
     private readonly Lock gate = new();
     private readonly List<WriteLogEntry> entries = [];
-    private long clock;
+    private readonly WriteLogClock clock;
 
     /// <summary>Makes the filter, which owns the edge from now on.</summary>
-    public WriteLogNode(BlockEdge image)
-        : base(image)
-    {
-    }
+    /// <param name="image">The edge to the child.</param>
+    /// <param name="clock">The clock; given where the times of several logs are to be compared.</param>
+    public WriteLogNode(BlockEdge image, WriteLogClock? clock = null)
+        : base(image) => this.clock = clock ?? new WriteLogClock();
 
     /// <inheritdoc/>
     public override string DriverName => "write-log";
 
-    /// <summary>The log's clock: the tick at which something happened last.</summary>
-    public long Now
-    {
-        get
-        {
-            lock (gate)
-            {
-                return clock;
-            }
-        }
-    }
+    /// <summary>The clock of the log's times.</summary>
+    public WriteLogClock Clock => clock;
 
     /// <summary>What was recorded, in the order in which it began.</summary>
     public IReadOnlyList<WriteLogEntry> Entries
@@ -54,10 +45,10 @@ public sealed class WriteLogNode : FilterNode
     {
         lock (gate)
         {
-            var mark = new WriteLogEntry(WriteLogKind.Mark, 0, 0, default, WriteFlags.None, label, ++clock);
-            mark.Finish(clock, failure: false);
+            var mark = new WriteLogEntry(WriteLogKind.Mark, 0, 0, default, WriteFlags.None, label, clock.Advance());
+            mark.Finish(mark.Began, failure: false);
             entries.Add(mark);
-            return clock;
+            return mark.Began;
         }
     }
 
@@ -111,7 +102,7 @@ public sealed class WriteLogNode : FilterNode
     {
         lock (gate)
         {
-            var entry = new WriteLogEntry(kind, offset, length, data, flags, null, ++clock);
+            var entry = new WriteLogEntry(kind, offset, length, data, flags, null, clock.Advance());
             entries.Add(entry);
             return entry;
         }
@@ -135,7 +126,7 @@ public sealed class WriteLogNode : FilterNode
     {
         lock (gate)
         {
-            entry.Finish(++clock, failure);
+            entry.Finish(clock.Advance(), failure);
         }
     }
 

@@ -54,7 +54,7 @@ public class WriteLogNodeTests
         await flush;
         Assert.True(entries[0].Ended < entries[2].Began);
         Assert.True(entries[1].Ended > entries[2].Began && entries[1].Ended < entries[2].Ended);
-        Assert.Equal(entries[2].Ended, log.Now);
+        Assert.Equal(entries[2].Ended, log.Clock.Now);
         Assert.All(entries, e => Assert.Equal(e.IsChange, e.Kind == WriteLogKind.Write));
         node.GatesSyncs = false;
         await edge.DisposeAsync();

@@ -1,0 +1,105 @@
+namespace Byre.Crash;
+
+/// <summary>
+/// What a guest did to a disk, and so what each sector may hold after a crash at any time: what was there at the last
+/// completed flush, or what any later request wrote. Requests to one sector are never in flight at the same time.
+/// </summary>
+internal sealed class GuestModel
+{
+    private readonly List<GuestChange>[] sectors;
+    private readonly List<(long Began, long Ended)> flushes = [];
+
+    public GuestModel(int sectorCount, Func<int, int> initialValue)
+    {
+        sectors = new List<GuestChange>[sectorCount];
+        for (var i = 0; i < sectorCount; i++)
+        {
+            sectors[i] = [new GuestChange(initialValue(i), false, true, -1) { Ended = -1 }];
+        }
+    }
+
+    public int SectorCount => sectors.Length;
+
+    /// <summary>A request begins.</summary>
+    public void Add(GuestChange change, int firstSector, int count)
+    {
+        for (var i = firstSector; i < firstSector + count; i++)
+        {
+            sectors[i].Add(change);
+        }
+    }
+
+    /// <summary>A flush has completed.</summary>
+    public void AddFlush(long began, long ended) => flushes.Add((began, ended));
+
+    /// <summary>What a sector may hold after a crash at a tick.</summary>
+    public HashSet<int> Legal(int sector, long tick)
+    {
+        var covered = long.MinValue;
+        foreach (var (began, ended) in flushes)
+        {
+            covered = ended < tick ? Math.Max(covered, began) : covered;
+        }
+
+        var values = new HashSet<int>();
+        var changes = sectors[sector];
+        for (var i = changes.Count - 1; i >= 0; i--)
+        {
+            var change = changes[i];
+            if (change.Began >= tick)
+            {
+                continue;
+            }
+
+            values.Add(change.Value);
+            if (!change.IsDiscard && (change.Ended < covered || (change.IsFua && change.Ended < tick)))
+            {
+                break;
+            }
+        }
+
+        return values;
+    }
+
+    /// <summary>Compares a disk's content with what is legal after a crash at a tick.</summary>
+    /// <returns>What is wrong with the first wrong sector, or null.</returns>
+    public string? Verify(ReadOnlySpan<byte> content, long tick)
+    {
+        var expected = new byte[SectorContent.Size];
+        for (var i = 0; i < sectors.Length; i++)
+        {
+            var actual = content.Slice(i * SectorContent.Size, SectorContent.Size);
+            var legal = Legal(i, tick);
+            var found = false;
+            foreach (var value in legal)
+            {
+                found |= Holds(value, i, content);
+            }
+
+            if (!found)
+            {
+                GuestChange? holds = null;
+                foreach (var change in sectors[i])
+                {
+                    holds = Holds(change.Value, i, content) ? change : holds;
+                }
+
+                var all = string.Join(", ", sectors[i].Select(c => $"{(c.IsDiscard ? "discard" : c.Value)}@{c.Began}-{c.Ended}"));
+                return $"guest sector {i} holds {(holds is null ? Describe(actual) : $"the value {holds.Value}")}, legal at {tick}: "
+                    + $"{string.Join(", ", legal)} (changes: {all})";
+            }
+        }
+
+        return null;
+
+        bool Holds(int value, int sector, ReadOnlySpan<byte> bytes)
+        {
+            SectorContent.Fill(expected, value, sector);
+            return bytes.Slice(sector * SectorContent.Size, SectorContent.Size).SequenceEqual(expected);
+        }
+    }
+
+    private static string Describe(ReadOnlySpan<byte> sector) => sector.ContainsAnyExcept((byte)0)
+        ? $"foreign bytes ({Convert.ToHexString(sector[..16])}...)"
+        : "zeroes";
+}
