@@ -1,0 +1,147 @@
+using System.Text;
+using Byre.Nodes;
+
+namespace Byre.Formats.Qcow2.Layout;
+
+/// <summary>An entry of the snapshot table (qcow2 specification, "Snapshots").</summary>
+internal sealed record SnapshotEntry
+{
+    private const int FixedLength = 40;
+    private const int KnownExtra = 24;
+
+    internal required long L1Offset { get; init; }
+
+    internal required uint L1Entries { get; init; }
+
+    /// <summary>The unique id, decimal digits by custom.</summary>
+    internal required string Id { get; init; }
+
+    internal required string Name { get; init; }
+
+    internal uint DateSeconds { get; init; }
+
+    internal uint DateNanoseconds { get; init; }
+
+    internal ulong VmClockNanoseconds { get; init; }
+
+    /// <summary>Bytes of VM state; 0 where there is none.</summary>
+    internal ulong VmStateSize { get; init; }
+
+    /// <summary>The disk's length when the snapshot was taken, or null: old images do not say.</summary>
+    internal ulong? DiskSize { get; init; }
+
+    /// <summary>The instruction count, or null.</summary>
+    internal ulong? Icount { get; init; }
+
+    /// <summary>Bytes of extra data as found in the image; version 3 wants at least 16.</summary>
+    internal int ExtraLength { get; init; } = KnownExtra;
+
+    /// <summary>The extra data after what this program knows, kept as it is.</summary>
+    internal ReadOnlyMemory<byte> UnknownExtra { get; init; }
+
+    /// <summary>Bytes of the entry as <see cref="Write"/> writes it, padding included.</summary>
+    internal int Length => Padded(
+        FixedLength + KnownExtra + UnknownExtra.Length + Encoding.UTF8.GetByteCount(Id) + Encoding.UTF8.GetByteCount(Name));
+
+    /// <summary>How many bytes an entry takes, from its first 40: to know what to read.</summary>
+    /// <exception cref="BlockException"><see cref="ErrorCode.TooLarge"/>: more than 1024 bytes of extra data.</exception>
+    internal static int LengthOf(ReadOnlySpan<byte> start, string fileName)
+    {
+        var extra = HeaderFields.U32(start, 36);
+        if (extra > Qcow2Limits.MaxSnapshotExtraBytes)
+        {
+            throw new BlockException(
+                ErrorCode.TooLarge, $"'{fileName}': Too much extra metadata in snapshot table entry ({extra} bytes)", fileName);
+        }
+
+        return Padded(FixedLength + (int)extra + U16(start, 12) + U16(start, 14));
+    }
+
+    /// <summary>Reads an entry.</summary>
+    /// <param name="bytes">From the entry's first byte on.</param>
+    /// <param name="fileName">What messages call the file.</param>
+    /// <param name="length">Bytes to the next entry.</param>
+    /// <exception cref="BlockException">
+    /// <see cref="ErrorCode.Corrupt"/>: cut off; <see cref="ErrorCode.TooLarge"/>: as <see cref="LengthOf"/>.
+    /// </exception>
+    internal static SnapshotEntry Read(ReadOnlySpan<byte> bytes, string fileName, out int length)
+    {
+        if (bytes.Length < FixedLength)
+        {
+            throw CutOff(fileName);
+        }
+
+        length = LengthOf(bytes, fileName);
+        var extra = (int)HeaderFields.U32(bytes, 36);
+        int idLength = U16(bytes, 12);
+        int nameLength = U16(bytes, 14);
+        var idAt = FixedLength + extra;
+        if (bytes.Length < idAt + idLength + nameLength)
+        {
+            throw CutOff(fileName);
+        }
+
+        var icount = extra >= 24 ? HeaderFields.U64(bytes, FixedLength + 16) : ulong.MaxValue;
+        return new SnapshotEntry
+        {
+            L1Offset = (long)HeaderFields.U64(bytes, 0),
+            L1Entries = HeaderFields.U32(bytes, 8),
+            DateSeconds = HeaderFields.U32(bytes, 16),
+            DateNanoseconds = HeaderFields.U32(bytes, 20),
+            VmClockNanoseconds = HeaderFields.U64(bytes, 24),
+            VmStateSize = extra >= 8 ? HeaderFields.U64(bytes, FixedLength) : HeaderFields.U32(bytes, 32),
+            DiskSize = extra >= 16 ? HeaderFields.U64(bytes, FixedLength + 8) : null,
+            Icount = icount == ulong.MaxValue ? null : icount,
+            ExtraLength = extra,
+            UnknownExtra = extra > KnownExtra ? bytes[(FixedLength + KnownExtra)..idAt].ToArray() : default,
+            Id = Encoding.UTF8.GetString(bytes.Slice(idAt, idLength)),
+            Name = Encoding.UTF8.GetString(bytes.Slice(idAt + idLength, nameLength)),
+        };
+    }
+
+    /// <summary>Writes the entry and its padding.</summary>
+    /// <param name="bytes">At least <see cref="Length"/> bytes.</param>
+    /// <param name="diskSize">Written where the entry does not know its own: the image's length in bytes.</param>
+    /// <returns>Bytes written.</returns>
+    internal int Write(Span<byte> bytes, long diskSize)
+    {
+        var length = Length;
+        bytes = bytes[..length];
+        bytes.Clear();
+        HeaderFields.Put64(bytes, 0, (ulong)L1Offset);
+        HeaderFields.Put32(bytes, 8, L1Entries);
+        HeaderFields.Put32(bytes, 16, DateSeconds);
+        HeaderFields.Put32(bytes, 20, DateNanoseconds);
+        HeaderFields.Put64(bytes, 24, VmClockNanoseconds);
+        HeaderFields.Put32(bytes, 32, (uint)Math.Min(VmStateSize, uint.MaxValue));
+        HeaderFields.Put32(bytes, 36, (uint)(KnownExtra + UnknownExtra.Length));
+        HeaderFields.Put64(bytes, FixedLength, VmStateSize);
+        HeaderFields.Put64(bytes, FixedLength + 8, DiskSize ?? (ulong)diskSize);
+        HeaderFields.Put64(bytes, FixedLength + 16, Icount ?? ulong.MaxValue);
+        UnknownExtra.Span.CopyTo(bytes[(FixedLength + KnownExtra)..]);
+        var at = FixedLength + KnownExtra + UnknownExtra.Length;
+        var idLength = Encoding.UTF8.GetBytes(Id, bytes[at..]);
+        var nameLength = Encoding.UTF8.GetBytes(Name, bytes[(at + idLength)..]);
+        if (idLength > ushort.MaxValue || nameLength > ushort.MaxValue)
+        {
+            throw new BlockException(ErrorCode.Invalid, "A snapshot's id and name may have at most 65535 bytes each.");
+        }
+
+        PutU16(bytes, 12, idLength);
+        PutU16(bytes, 14, nameLength);
+        return length;
+    }
+
+    private static int Padded(int length) => (length + 7) & ~7;
+
+    private static ushort U16(ReadOnlySpan<byte> bytes, int at) => (ushort)((bytes[at] << 8) | bytes[at + 1]);
+
+    private static void PutU16(Span<byte> bytes, int at, int value)
+    {
+        bytes[at] = (byte)(value >> 8);
+        bytes[at + 1] = (byte)value;
+    }
+
+    private static BlockException CutOff(string fileName) =>
+        new(ErrorCode.Corrupt, $"'{fileName}': The snapshot table is cut off", fileName);
+}
