@@ -100,6 +100,11 @@ public sealed class BlockEdge : IAsyncDisposable
     {
         var node = Node;
         flags &= ~(WriteFlags.MayUnmap | WriteFlags.NoFallback);
+        if (node.ZeroDetection != ZeroDetection.Off && ZeroRequests.AreZeroes(data.Span, flags))
+        {
+            return WriteZeroesAsync(offset, data.Length, flags | ZeroRequests.UnmapFlag(node));
+        }
+
         if (IsDisposed || !Alignment.Accepts(node.Limits, offset, data) || data.IsEmpty || !MayWrite(node, flags)
             || (flags & ~(node.SupportedWriteFlags | WriteFlags.Unchanged)) != 0 || !node.Tracker.TryEnter())
         {
@@ -152,6 +157,7 @@ public sealed class BlockEdge : IAsyncDisposable
             return ValueTask.FromException(e);
         }
 
+        flags &= node.IgnoresDiscards ? ~WriteFlags.MayUnmap : ~WriteFlags.None;
         return length == 0 ? default : EdgeRequests.WriteZeroesAsync(this, node, offset, length, flags);
     }
 
@@ -174,7 +180,7 @@ public sealed class BlockEdge : IAsyncDisposable
             return ValueTask.FromException(e);
         }
 
-        return length == 0 ? default : EdgeRequests.DiscardAsync(this, node, offset, length);
+        return length == 0 || node.IgnoresDiscards ? default : EdgeRequests.DiscardAsync(this, node, offset, length);
     }
 
     /// <summary>

@@ -51,6 +51,15 @@ public abstract class BlockNode : IAsyncDisposable
     /// </summary>
     public bool ForceShare { get; set; }
 
+    /// <summary>
+    /// Discards of its users do nothing, and zeroed ranges keep their space (QEMU's discard=ignore). Set before the first edge
+    /// is attached.
+    /// </summary>
+    public bool IgnoresDiscards { get; set; }
+
+    /// <summary>What becomes of writes that hold nothing but zeroes. Set before the first edge is attached.</summary>
+    public ZeroDetection ZeroDetection { get; set; }
+
     /// <summary>What the node wants of requests.</summary>
     public virtual BlockLimits Limits => BlockLimits.Default;
 

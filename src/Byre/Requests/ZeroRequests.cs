@@ -12,6 +12,14 @@ internal static class ZeroRequests
     // Never written to; what one emulated write passes at most, and not less than the greatest block (64 KiB).
     private static readonly ReadOnlyMemory<byte> Zeroes = MakeZeroes();
 
+    /// <summary>A write of this data can as well be a request for zeroes.</summary>
+    public static bool AreZeroes(ReadOnlySpan<byte> data, WriteFlags flags) =>
+        (flags & WriteFlags.Compressed) == 0 && !data.IsEmpty && !data.ContainsAnyExcept((byte)0);
+
+    /// <summary>The flag that lets the space go, where the node wants that of zeroes that it finds in writes.</summary>
+    public static WriteFlags UnmapFlag(BlockNode node) =>
+        node.ZeroDetection == ZeroDetection.Unmap ? WriteFlags.MayUnmap : WriteFlags.None;
+
     /// <summary>Zeroes the range, which lies in the node and is not empty.</summary>
     public static async ValueTask WriteZeroesAsync(BlockNode node, long offset, long length, WriteFlags flags)
     {
