@@ -1,0 +1,158 @@
+using System.Text.RegularExpressions;
+using System.Xml.Linq;
+using Byre.Nodes;
+
+namespace Byre.Tests.Architecture;
+
+/// <summary>The arrows of ARCHITECTURE.md: who may know whom, and how large a file may grow.</summary>
+public partial class ArchitectureTests
+{
+    private const int LongestFile = 600;
+
+    private static readonly string Root = FindRoot();
+
+    private static readonly string Engine = typeof(BlockEdge).Assembly.Location;
+
+    /// <summary>What each project may refer to, of the house's own; what is not listed may refer to nothing.</summary>
+    private static readonly Dictionary<string, string[]> MayRefer = new(StringComparer.Ordinal)
+    {
+        ["Byre"] = [],
+        ["Byre.Nbd"] = ["Byre"],
+        ["Byre.Blockdev"] = ["Byre", "Byre.Nbd"],
+        ["Byre.Daemon"] = ["Byre", "Byre.Nbd", "Byre.Blockdev"],
+        ["Byre.ImageIo"] = ["Byre", "Byre.Nbd", "Byre.Blockdev"],
+        ["Byre.Cli"] = ["Byre", "Byre.Nbd", "Byre.Blockdev", "Byre.Daemon", "Byre.ImageIo"],
+    };
+
+    [Fact]
+    public void Projects_refer_only_downwards()
+    {
+        var projects = Directory.GetFiles(Path.Combine(Root, "src"), "*.csproj", SearchOption.AllDirectories);
+        Assert.NotEmpty(projects);
+        var wrong = from project in projects
+                    let name = Path.GetFileNameWithoutExtension(project)
+                    from reference in XDocument.Load(project).Descendants("ProjectReference")
+                    let target = Path.GetFileNameWithoutExtension(reference.Attribute("Include")!.Value.Replace('\\', '/'))
+                    where !MayRefer.GetValueOrDefault(name, []).Contains(target)
+                    select $"{name} -> {target}";
+        Assert.Empty(wrong);
+    }
+
+    [Fact]
+    public void Assemblies_refer_only_downwards()
+    {
+        var found = 0;
+        foreach (var (name, allowed) in MayRefer)
+        {
+            var path = Path.Combine(AppContext.BaseDirectory, name + ".dll");
+            if (File.Exists(path))
+            {
+                found++;
+                var own = AssemblyUses.References(path).Where(reference => reference.StartsWith("Byre", StringComparison.Ordinal));
+                Assert.Empty(own.Except(allowed).Select(reference => $"{name} -> {reference}"));
+            }
+        }
+
+        Assert.True(found >= 4, "the tests' directory holds the product's assemblies");
+    }
+
+    /// <summary>The engine knows no JSON, no console, no sockets and no logging sink.</summary>
+    [Fact]
+    public void The_engine_stands_on_the_base_library_alone()
+    {
+        var wrong = AssemblyUses.References(Engine).Where(name =>
+            !name.StartsWith("System.", StringComparison.Ordinal)
+            || name is "System.Console" or "System.CommandLine"
+            || name.StartsWith("System.Text.Json", StringComparison.Ordinal)
+            || name.StartsWith("System.Net.", StringComparison.Ordinal)
+            || name.StartsWith("System.Diagnostics.TraceSource", StringComparison.Ordinal));
+        Assert.Empty(wrong);
+        var named = AssemblyUses.Read(Engine).Uses.Where(use =>
+            use.To.StartsWith("System.Text.Json.", StringComparison.Ordinal)
+            || use.To.StartsWith("System.Net.", StringComparison.Ordinal)
+            || use.To.StartsWith("Microsoft.Extensions.", StringComparison.Ordinal)
+            || use.To == "System.Console");
+        Assert.Empty(named);
+    }
+
+    /// <summary>
+    /// A format gets opened edges and typed options: it knows neither the graph nor jobs. The one exception is
+    /// DefaultPermissions, which lives in Graph: the pure table of what each kind of node asks of its children.
+    /// </summary>
+    [Fact]
+    public void Formats_know_neither_the_graph_nor_jobs() => AssertNoUse(
+        "Byre.Formats", ["Byre.Graph", "Byre.Jobs"], allowed: ["Byre.Graph.DefaultPermissions"]);
+
+    [Fact]
+    public void Jobs_name_no_format() => AssertNoUse("Byre.Jobs", ["Byre.Formats"], allowed: []);
+
+    [Fact]
+    public void Filters_name_no_format() => AssertNoUse("Byre.Filters", ["Byre.Formats"], allowed: []);
+
+    [Fact]
+    public void Storage_knows_nothing_that_stands_beside_or_above_it() => AssertNoUse(
+        "Byre.Storage", ["Byre.Formats", "Byre.Filters", "Byre.Jobs", "Byre.Bitmaps"], allowed: []);
+
+    /// <summary>Nodes, Graph and Requests are the ground; of Storage they may use the pool of buffers only.</summary>
+    [Theory]
+    [InlineData("Byre.Nodes")]
+    [InlineData("Byre.Graph")]
+    [InlineData("Byre.Requests")]
+    public void The_ground_knows_no_driver(string room) => AssertNoUse(
+        room,
+        ["Byre.Formats", "Byre.Filters", "Byre.Jobs", "Byre.Bitmaps", "Byre.Storage"],
+        allowed: ["Byre.Storage.BufferPool", "Byre.Storage.PooledBuffer"]);
+
+    [Fact]
+    public void A_file_declares_one_public_type()
+    {
+        var wrong = from file in Sources("src")
+                    let types = PublicType().Matches(File.ReadAllText(file)).Select(match => match.Groups["name"].Value).Distinct().ToList()
+                    where types.Count > 1
+                    select $"{Path.GetRelativePath(Root, file)}: {string.Join(", ", types)}";
+        Assert.Empty(wrong);
+    }
+
+    [Fact]
+    public void A_file_is_read_in_one_sitting()
+    {
+        var files = Sources("src").Concat(Sources("tests")).ToList();
+        Assert.NotEmpty(files);
+        var wrong = from file in files
+                    let lines = File.ReadLines(file).Count()
+                    where lines >= LongestFile
+                    select $"{Path.GetRelativePath(Root, file)}: {lines} lines";
+        Assert.Empty(wrong);
+    }
+
+    private static void AssertNoUse(string room, string[] banned, string[] allowed)
+    {
+        static bool IsIn(string type, string space) => type.StartsWith(space + ".", StringComparison.Ordinal);
+        var wrong = AssemblyUses.Read(Engine).Uses
+            .Where(use => IsIn(use.From, room) && banned.Any(space => IsIn(use.To, space)) && !allowed.Contains(use.To))
+            .Select(use => $"{use.From} -> {use.To}")
+            .Order(StringComparer.Ordinal);
+        Assert.Empty(wrong);
+    }
+
+    private static IEnumerable<string> Sources(string folder) =>
+        Directory.EnumerateFiles(Path.Combine(Root, folder), "*.cs", SearchOption.AllDirectories)
+            .Where(path => !path.Contains("/obj/", StringComparison.Ordinal) && !path.Contains("/bin/", StringComparison.Ordinal));
+
+    private static string FindRoot()
+    {
+        for (var folder = AppContext.BaseDirectory; folder is not null; folder = Path.GetDirectoryName(folder))
+        {
+            if (File.Exists(Path.Combine(folder, "Byre.slnx")))
+            {
+                return folder;
+            }
+        }
+
+        throw new InvalidOperationException("the tests do not run inside the solution's folder");
+    }
+
+    /// <summary>A public type at the file's outermost level: file-scoped namespaces leave it without indentation.</summary>
+    [GeneratedRegex(@"^public\s+(?:(?:sealed|static|abstract|readonly|ref|partial|unsafe|new)\s+)*(?:record\s+struct|record\s+class|record|class|struct|interface|enum|delegate\s+\S+)\s+(?<name>\w+)", RegexOptions.Multiline)]
+    private static partial Regex PublicType();
+}
