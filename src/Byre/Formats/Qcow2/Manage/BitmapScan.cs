@@ -1,0 +1,138 @@
+using System.Buffers.Binary;
+using Byre.Formats.Qcow2.Layout;
+using Byre.Nodes;
+
+namespace Byre.Formats.Qcow2.Manage;
+
+/// <summary>Walks over the bitmap directory and the bitmaps' tables, for the clusters that they take.</summary>
+internal static class BitmapScan
+{
+    private const uint ExtensionType = 0x23852875;
+    private const int EntryBytes = 24;
+    private const int MaxBitmaps = 65535;
+    private const long MaxDirectoryBytes = 1024L * MaxBitmaps;
+    private const long MaxBitmapBytes = 512L << 20;
+    private const ulong TableOffsetMask = 0x00ff_ffff_ffff_fe00;
+    private const ulong TableReserved = 0xff00_0000_0000_01fe;
+
+    /// <summary>Counts what belongs to the bitmaps. Where the autoclear bit is not set the extension counts as absent.</summary>
+    /// <exception cref="BlockException">The directory makes no sense, or a table cannot be read.</exception>
+    public static async ValueTask RunAsync(TableReader reader, ImageScan scan)
+    {
+        if (!scan.Header.Autoclear.HasFlag(AutoclearFeatures.Bitmaps))
+        {
+            return;
+        }
+
+        foreach (var extension in scan.Header.Extensions)
+        {
+            if (extension.Type == ExtensionType)
+            {
+                await ScanDirectoryAsync(reader, scan, extension.Data).ConfigureAwait(false);
+            }
+        }
+    }
+
+    private static BlockException Malformed(ImageScan scan, string what)
+    {
+        scan.Findings.Corruption(1, what);
+        return new BlockException(ErrorCode.Corrupt, $"The bitmap directory cannot be read: {what}.");
+    }
+
+    private static async ValueTask ScanDirectoryAsync(TableReader reader, ImageScan scan, ReadOnlyMemory<byte> extension)
+    {
+        if (extension.Length != 24)
+        {
+            throw Malformed(scan, "the bitmaps extension has a wrong length");
+        }
+
+        var count = BinaryPrimitives.ReadUInt32BigEndian(extension.Span);
+        var size = BinaryPrimitives.ReadInt64BigEndian(extension.Span[8..]);
+        var offset = BinaryPrimitives.ReadInt64BigEndian(extension.Span[16..]);
+        if (count is 0 or > MaxBitmaps || size is <= 0 or > MaxDirectoryBytes || offset <= 0
+            || (offset & (scan.Header.ClusterSize - 1)) != 0)
+        {
+            throw Malformed(scan, "the bitmaps extension's numbers cannot be right");
+        }
+
+        if (!scan.Reference(MetadataKind.Bitmap, offset, size, "the bitmap directory"))
+        {
+            throw Malformed(scan, "it lies behind the end of the file");
+        }
+
+        var directory = new byte[size]; // lies in the file, but for less than a cluster
+        await reader.ReadAsync(offset, directory).ConfigureAwait(false);
+        var clusters = new WeightedRanges();
+        var bytes = new WeightedRanges();
+        var seen = 0u;
+        for (var at = 0; at < directory.Length; seen++)
+        {
+            at += ReadEntry(scan, directory.AsSpan(at), clusters, bytes);
+        }
+
+        if (seen != count)
+        {
+            throw Malformed(scan, $"it has {seen} bitmaps, and the header says {count}");
+        }
+
+        scan.Reference(MetadataKind.Bitmap, clusters);
+        await ScanTablesAsync(reader, scan, bytes).ConfigureAwait(false);
+    }
+
+    private static int ReadEntry(ImageScan scan, ReadOnlySpan<byte> rest, WeightedRanges clusters, WeightedRanges bytes)
+    {
+        if (rest.Length < EntryBytes)
+        {
+            throw Malformed(scan, "an entry is cut off");
+        }
+
+        var offset = BinaryPrimitives.ReadInt64BigEndian(rest);
+        var entries = (long)BinaryPrimitives.ReadUInt32BigEndian(rest[8..]);
+        var flags = BinaryPrimitives.ReadUInt32BigEndian(rest[12..]);
+        var granularityBits = rest[17];
+        int nameLength = BinaryPrimitives.ReadUInt16BigEndian(rest[18..]);
+        var extra = BinaryPrimitives.ReadUInt32BigEndian(rest[20..]);
+        var length = (EntryBytes + (long)extra + nameLength + 7) & ~7;
+        var bitmapBytes = entries << scan.Header.ClusterBits;
+        if (length > rest.Length || extra != 0 || nameLength is 0 or > 1023 || rest[16] != 1 || granularityBits is < 9 or > 31
+            || (flags & ~3u) != 0 || offset <= 0 || (offset & (scan.Header.ClusterSize - 1)) != 0 || entries == 0
+            || bitmapBytes > MaxBitmapBytes || ((flags & 1) == 0 && scan.Header.Size > (Int128)bitmapBytes * 8 << granularityBits))
+        {
+            throw Malformed(scan, "an entry's numbers cannot be right");
+        }
+
+        scan.AddTable(clusters, offset, entries * 8, "a bitmap's table");
+        bytes.Add(offset, Math.Min(offset + (entries * 8), (scan.FileLength + 7) & ~7));
+        return (int)length;
+    }
+
+    private static async ValueTask ScanTablesAsync(TableReader reader, ImageScan scan, WeightedRanges bytes)
+    {
+        var buffer = new byte[64 << 10];
+        foreach (var (start, stop, weight, _) in bytes.Segments())
+        {
+            for (var at = start; at < stop; at += buffer.Length)
+            {
+                var piece = buffer.AsMemory(0, (int)Math.Min(buffer.Length, stop - at));
+                await reader.ReadAsync(at, piece).ConfigureAwait(false);
+                for (var i = 0; i < piece.Length; i += 8)
+                {
+                    CheckTableEntry(scan, BinaryPrimitives.ReadUInt64BigEndian(piece.Span[i..]), weight);
+                }
+            }
+        }
+    }
+
+    private static void CheckTableEntry(ImageScan scan, ulong raw, long weight)
+    {
+        var offset = (long)(raw & TableOffsetMask);
+        if ((raw & TableReserved) != 0 || (offset != 0 && ((raw & 1) != 0 || (offset & (scan.Header.ClusterSize - 1)) != 0)))
+        {
+            scan.Findings.Corruption(weight, scan.Findings.WantsLines ? $"bitmap table entry {raw:x16} is not valid" : null);
+        }
+        else if (offset != 0)
+        {
+            scan.Reference(MetadataKind.Bitmap, offset, scan.Header.ClusterSize, "a bitmap's data", weight);
+        }
+    }
+}

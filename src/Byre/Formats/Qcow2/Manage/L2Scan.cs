@@ -1,0 +1,236 @@
+using Byre.Formats.Qcow2.Layout;
+
+namespace Byre.Formats.Qcow2.Manage;
+
+/// <summary>Checks L2 tables, and counts the clusters that they refer to.</summary>
+internal sealed class L2Scan(ImageScan scan)
+{
+    private const ulong OffsetMask = 0x00ff_ffff_ffff_fe00;
+    private const ulong ReservedMask = 0x3f00_0000_0000_01fe;
+    private const ulong Copied = 1ul << 63;
+    private const ulong Compressed = 1ul << 62;
+    private const ulong ZeroFlag = 1;
+
+    private readonly CheckFindings findings = scan.Findings;
+    private readonly int clusterBits = scan.Header.ClusterBits;
+    private readonly long clusterSize = scan.Header.ClusterSize;
+    private readonly bool hasSubclusters = scan.Header.HasSubclusters;
+
+    /// <summary>Guest clusters of the active tables that have a place in the file.</summary>
+    public long Allocated { get; private set; }
+
+    /// <summary>Those that do not follow the one before them.</summary>
+    public long Fragmented { get; private set; }
+
+    /// <summary>Those that are compressed.</summary>
+    public long CompressedClusters { get; private set; }
+
+    /// <summary>An entry that a repair replaces by zeroes: it stands for no data that could be saved.</summary>
+    public static bool MustBeZeroed(Qcow2Header header, ulong raw, ulong bitmap)
+    {
+        if ((raw & Compressed) != 0)
+        {
+            return false;
+        }
+
+        var offset = raw & OffsetMask;
+        if (header.HasSubclusters)
+        {
+            return offset == 0
+                ? (uint)bitmap != 0 && !(header.Incompatible.HasFlag(IncompatibleFeatures.DataFile) && (raw & Copied) != 0)
+                : ((bitmap >> 32) & bitmap & uint.MaxValue) != 0
+                    || ((offset & (ulong)(header.ClusterSize - 1)) != 0 && (uint)bitmap == 0);
+        }
+
+        return offset != 0 && (raw & ZeroFlag) != 0 && (offset & (ulong)(header.ClusterSize - 1)) != 0;
+    }
+
+    /// <summary>The entry stands for a host cluster of its own: only then its COPIED flag means something.</summary>
+    public static bool IsStandardAllocated(bool hasSubclusters, ulong raw, bool hasExternalData)
+    {
+        if ((raw & Compressed) != 0)
+        {
+            return false;
+        }
+
+        if ((raw & OffsetMask) != 0)
+        {
+            return true;
+        }
+
+        // In an external data file the first cluster has the offset 0: COPIED tells it from nothing at all.
+        return hasExternalData && (raw & Copied) != 0 && (hasSubclusters || (raw & ZeroFlag) == 0);
+    }
+
+    /// <summary>Checks one table.</summary>
+    /// <param name="entries">Its entries; with extended L2 pairs of entry and bitmap.</param>
+    /// <param name="weight">How many L1 entries lead to it.</param>
+    /// <param name="active">How many of these are in the active L1 table.</param>
+    public void Check(ReadOnlySpan<ulong> entries, long weight, long active)
+    {
+        long next = 0;
+        var stride = hasSubclusters ? 2 : 1;
+        for (var i = 0; i < entries.Length;)
+        {
+            if (entries[i] == 0 && !hasSubclusters)
+            {
+                var skip = entries[i..].IndexOfAnyExcept(0ul);
+                if (skip < 0)
+                {
+                    break;
+                }
+
+                i += skip;
+            }
+
+            var run = scan.HasExternalData || hasSubclusters ? 0 : RunFrom(entries[i..]);
+            if (run > 0)
+            {
+                CheckRun(entries[i], run, weight, active, ref next);
+                i += run;
+                continue;
+            }
+
+            CheckEntry(entries[i], hasSubclusters ? entries[i + 1] : 0, weight, active, ref next);
+            i += stride;
+        }
+    }
+
+    /// <summary>How many entries from the first on are sound and stand for host clusters that follow one another.</summary>
+    private int RunFrom(ReadOnlySpan<ulong> entries)
+    {
+        var first = entries[0];
+        var offset = (long)(first & OffsetMask);
+        if ((first & (Compressed | ReservedMask)) != 0 || offset == 0 || (offset & (clusterSize - 1)) != 0
+            || offset >= scan.FileLength)
+        {
+            return 0;
+        }
+
+        var most = (int)Math.Min(entries.Length, ImageScan.ClustersIn(scan.FileLength - offset, clusterBits));
+        var n = 1;
+        for (var expected = first + (ulong)clusterSize; n < most && entries[n] == expected; n++)
+        {
+            expected += (ulong)clusterSize;
+        }
+
+        return n;
+    }
+
+    private void CheckRun(ulong raw, int count, long weight, long active, ref long next)
+    {
+        var offset = (long)(raw & OffsetMask);
+        if (active > 0)
+        {
+            Allocated += count * active;
+            if (next != 0 && offset != next)
+            {
+                Fragmented += active;
+            }
+
+            next = offset + (count * clusterSize);
+            var (known, ones) = scan.Stored.CountOnes(offset >> clusterBits, count);
+            CheckCopied((raw & Copied) != 0 ? known - ones : ones, raw, active);
+        }
+
+        scan.CountData(offset >> clusterBits, count, weight);
+    }
+
+    private void CheckCopied(long wrong, ulong raw, long active)
+    {
+        if (wrong != 0)
+        {
+            findings.Corruption(wrong * active, findings.WantsLines
+                ? $"the COPIED flag contradicts the refcount in {wrong} L2 entries from {raw:x16} on" : null);
+        }
+    }
+
+    private void CheckEntry(ulong raw, ulong bitmap, long weight, long active, ref long next)
+    {
+        if ((raw & Compressed) != 0)
+        {
+            CheckCompressed(raw, bitmap, weight, active);
+            return;
+        }
+
+        if ((raw & ReservedMask) != 0)
+        {
+            findings.Corruption(weight, findings.WantsLines ? $"L2 entry {raw:x16} has reserved bits set" : null);
+        }
+
+        if (!IsStandardAllocated(hasSubclusters, raw, scan.HasExternalData))
+        {
+            if (hasSubclusters && (uint)bitmap != 0)
+            {
+                findings.Corruption(weight, findings.WantsLines
+                    ? $"an L2 entry without a cluster has allocated subclusters (bitmap {bitmap:x16})" : null);
+            }
+
+            return;
+        }
+
+        var offset = (long)(raw & OffsetMask);
+        ulong count = 1;
+        if (active > 0 && (scan.HasExternalData || scan.Stored.TryGet(offset >> clusterBits, out count))
+            && (scan.HasExternalData || count == 1) != ((raw & Copied) != 0))
+        {
+            CheckCopied(1, raw, active);
+        }
+
+        if (((bitmap >> 32) & bitmap & uint.MaxValue) != 0)
+        {
+            findings.Corruption(weight, findings.WantsLines
+                ? $"the cluster at {offset:x} has subclusters that are data and zero at once (bitmap {bitmap:x16})" : null);
+        }
+
+        if ((offset & (clusterSize - 1)) != 0)
+        {
+            findings.Corruption(weight, findings.WantsLines ? $"L2 entry {raw:x16} leads to no cluster's beginning" : null);
+        }
+
+        if (active > 0)
+        {
+            Allocated += active;
+            if (next != 0 && offset != next)
+            {
+                Fragmented += active;
+            }
+
+            next = offset + clusterSize;
+        }
+
+        if (!scan.HasExternalData && scan.IsInFile(offset, clusterSize, weight, "a data cluster"))
+        {
+            scan.CountData(offset >> clusterBits, ((offset + clusterSize - 1) >> clusterBits) - (offset >> clusterBits) + 1, weight);
+        }
+    }
+
+    private void CheckCompressed(ulong raw, ulong bitmap, long weight, long active)
+    {
+        var shift = 62 - (clusterBits - 8);
+        if ((raw & Copied) != 0)
+        {
+            findings.Corruption(weight, findings.WantsLines ? $"compressed L2 entry {raw:x16} has the COPIED flag" : null);
+        }
+
+        if (scan.HasExternalData || bitmap != 0)
+        {
+            findings.Corruption(weight, findings.WantsLines
+                ? $"compressed L2 entry {raw:x16} {(bitmap != 0 ? "has a subcluster bitmap" : "in an image with a data file")}" : null);
+            return;
+        }
+
+        var offset = (long)(raw & ((1ul << shift) - 1));
+        var sectors = (long)((raw >> shift) & ((1ul << (clusterBits - 8)) - 1)) + 1;
+        var length = (sectors * 512) - (offset & 511);
+        if (scan.IsInFile(offset, length, weight, "a compressed cluster"))
+        {
+            var first = offset >> clusterBits;
+            scan.CountData(first, ((offset + length - 1) >> clusterBits) - first + 1, weight);
+        }
+
+        Allocated += active;
+        CompressedClusters += active;
+        Fragmented += active;
+    }
+}

@@ -1,0 +1,300 @@
+using System.Buffers.Binary;
+using Byre.Formats.Qcow2.Layout;
+using Byre.Nodes;
+
+namespace Byre.Formats.Qcow2.Manage;
+
+/// <summary>
+/// Repairs what a scan found. Counts are raised first, then entries of tables change, then counts are lowered, with a flush
+/// between: at no instant is a cluster in use counted as free that was not before. Where structures overlap nothing is written.
+/// </summary>
+internal sealed class Qcow2Repairer(BlockEdge file, Qcow2Header header, bool hasExternalData, IProgress<double>? progress)
+{
+    private const ulong Copied = 1ul << 63;
+    private const ulong OffsetMask = 0x00ff_ffff_ffff_fe00;
+
+    /// <summary>The header as it is in the file now.</summary>
+    public Qcow2Header Header { get; private set; } = header;
+
+    /// <summary>Something was written.</summary>
+    public bool HasWritten { get; private set; }
+
+    /// <summary>Repairs.</summary>
+    /// <returns>Null, or one line on why the repair could not be brought to its end.</returns>
+    /// <exception cref="BlockException">A table cannot be read or written.</exception>
+    public async ValueTask<string?> RepairAsync(ImageScan scan, RepairMode mode)
+    {
+        if (mode == RepairMode.Leaks)
+        {
+            if (scan.MustRebuild || scan.HasFreeInUse)
+            {
+                return "The refcounts of clusters in use are missing: only a repair of all errors puts that right.";
+            }
+
+            await WriteCountsAsync(scan, Math.Min).ConfigureAwait(false);
+            await FlushAsync().ConfigureAwait(false);
+            return null;
+        }
+
+        if (scan.Findings.Corruptions + scan.Findings.Leaks + scan.Findings.CheckErrors == 0)
+        {
+            return null;
+        }
+
+        if (!scan.Kinds.IsOnly(MetadataKind.Header, 0, 1))
+        {
+            return "Something overlaps the image's header: nothing is repaired.";
+        }
+
+        if (scan.MustRebuild || !CanRaise(scan))
+        {
+            Header = await RefcountRebuild.RunAsync(file, Header, hasExternalData).ConfigureAwait(false);
+            HasWritten = true;
+        }
+        else
+        {
+            await WriteCountsAsync(scan, Math.Max).ConfigureAwait(false);
+            await FlushAsync().ConfigureAwait(false);
+        }
+
+        if (await ZeroBadEntriesAsync(await ScanAsync().ConfigureAwait(false)).ConfigureAwait(false))
+        {
+            await FlushAsync().ConfigureAwait(false);
+        }
+
+        scan = await ScanAsync().ConfigureAwait(false);
+        await FixCopiedAsync(scan).ConfigureAwait(false);
+        await FlushAsync().ConfigureAwait(false);
+        await WriteCountsAsync(scan, Math.Min).ConfigureAwait(false);
+        await FlushAsync().ConfigureAwait(false);
+        return null;
+    }
+
+    /// <summary>Clears the dirty and the corrupt bit.</summary>
+    public async ValueTask MarkCleanAsync()
+    {
+        var clean = Header.Incompatible & ~(IncompatibleFeatures.Dirty | IncompatibleFeatures.Corrupt);
+        if (clean != Header.Incompatible)
+        {
+            await FlushAsync().ConfigureAwait(false);
+            var field = new byte[8];
+            BinaryPrimitives.WriteUInt64BigEndian(field, (ulong)clean);
+            await WriteAsync(HeaderFields.Incompatible, field).ConfigureAwait(false);
+            Header = Header with { Incompatible = clean };
+            await FlushAsync().ConfigureAwait(false);
+        }
+    }
+
+    /// <summary>Every block whose counts must be raised is one that may be written.</summary>
+    private static bool CanRaise(ImageScan scan)
+    {
+        foreach (var (first, count) in RefcountComparison.Segments(scan))
+        {
+            if (IsWritable(scan, first) || scan.Stored.Span(first, count).SequenceEqual(RefcountComparison.References(scan, first, count)))
+            {
+                continue;
+            }
+
+            for (var cluster = first; cluster < first + count; cluster++)
+            {
+                if (!scan.Stored.TryGet(cluster, out var stored) || stored < (ulong)scan.Counts[cluster])
+                {
+                    return false;
+                }
+            }
+        }
+
+        return true;
+    }
+
+    /// <summary>The block that counts a cluster is there, and nothing else is where it is.</summary>
+    private static bool IsWritable(ImageScan scan, long cluster)
+    {
+        var index = cluster >> scan.Stored.BlockBits;
+        if (!scan.Stored.HasBlock(index) || scan.Stored.IsUnreadable((int)index) || (scan.Stored.Table[index] & 0x1ff) != 0)
+        {
+            return false;
+        }
+
+        var block = (long)(scan.Stored.Table[index] >> scan.Header.ClusterBits);
+        return block < scan.Clusters && scan.Kinds[block] == MetadataKind.RefcountBlock && scan.Counts[block] == 1;
+    }
+
+    /// <summary>Changes stored counts, in the blocks that may be written.</summary>
+    private async ValueTask WriteCountsAsync(ImageScan scan, Func<ulong, ulong, ulong> choose)
+    {
+        var raw = new byte[Header.ClusterSize];
+        var loaded = -1L;
+        var dirty = false;
+        foreach (var (first, count) in RefcountComparison.Segments(scan))
+        {
+            if (!IsWritable(scan, first))
+            {
+                continue;
+            }
+
+            var index = first >> scan.Stored.BlockBits;
+            for (var cluster = first; cluster < first + count; cluster++)
+            {
+                _ = scan.Stored.TryGet(cluster, out var stored);
+                var value = choose(stored, (ulong)scan.Counts[cluster]);
+                if (value == stored)
+                {
+                    continue;
+                }
+
+                if (loaded != index)
+                {
+                    await StoreAsync(scan, loaded, raw, dirty).ConfigureAwait(false);
+                    loaded = index;
+                    await scan.Reader.ReadAsync((long)scan.Stored.Table[index], raw).ConfigureAwait(false);
+                }
+
+                RefcountWidth.Set(raw, Header.RefcountOrder, (int)(cluster & (scan.Stored.BlockEntries - 1)), value);
+                dirty = true;
+            }
+        }
+
+        await StoreAsync(scan, loaded, raw, dirty).ConfigureAwait(false);
+    }
+
+    private ValueTask StoreAsync(ImageScan scan, long index, byte[] raw, bool dirty) =>
+        index >= 0 && dirty ? WriteAsync((long)scan.Stored.Table[index], raw) : default;
+
+    private async ValueTask<bool> ZeroBadEntriesAsync(ImageScan scan)
+    {
+        var changed = false;
+        var table = new byte[Header.ClusterSize];
+        foreach (var (offset, _, _) in scan.AlignedTables())
+        {
+            if (!scan.Kinds.IsOnly(MetadataKind.L2Table, offset >> Header.ClusterBits, 1))
+            {
+                continue;
+            }
+
+            await scan.Reader.ReadAsync(offset, table).ConfigureAwait(false);
+            if (ZeroBadEntries(table))
+            {
+                await WriteAsync(offset, table).ConfigureAwait(false);
+                changed = true;
+            }
+        }
+
+        return changed;
+    }
+
+    private bool ZeroBadEntries(byte[] table)
+    {
+        var changed = false;
+        for (var at = 0; at < table.Length; at += Header.L2EntrySize)
+        {
+            var entry = table.AsSpan(at, Header.L2EntrySize);
+            var raw = BinaryPrimitives.ReadUInt64BigEndian(entry);
+            var bitmap = Header.HasSubclusters ? BinaryPrimitives.ReadUInt64BigEndian(entry[8..]) : 0;
+            if (raw + bitmap != 0 && L2Scan.MustBeZeroed(Header, raw, bitmap))
+            {
+                BinaryPrimitives.WriteUInt64BigEndian(entry, Header.HasSubclusters ? 0ul : 1ul);
+                if (Header.HasSubclusters)
+                {
+                    BinaryPrimitives.WriteUInt64BigEndian(entry[8..], 0xffff_ffff_0000_0000);
+                }
+
+                changed = true;
+            }
+        }
+
+        return changed;
+    }
+
+    private async ValueTask FixCopiedAsync(ImageScan scan)
+    {
+        foreach (var (offset, _, active) in scan.AlignedTables())
+        {
+            if (active == 0 || !scan.Kinds.IsOnly(MetadataKind.L2Table, offset >> Header.ClusterBits, 1))
+            {
+                continue;
+            }
+
+            var table = new byte[Header.ClusterSize];
+            await scan.Reader.ReadAsync(offset, table).ConfigureAwait(false);
+            if (FixCopied(scan, table, Header.L2EntrySize, isL1: false))
+            {
+                await WriteAsync(offset, table).ConfigureAwait(false);
+            }
+        }
+
+        var l1 = new byte[(int)Math.Clamp(scan.FileLength - Header.L1Offset, 0, (long)Header.L1Entries * 8) & ~7];
+        var first = Header.L1Offset >> Header.ClusterBits;
+        var clusters = ImageScan.ClustersIn(l1.Length, Header.ClusterBits);
+        if (l1.Length == 0 || !scan.Kinds.IsOnly(MetadataKind.L1Table, first, clusters) || !IsOnce(scan, first, clusters))
+        {
+            return;
+        }
+
+        await scan.Reader.ReadAsync(Header.L1Offset, l1).ConfigureAwait(false);
+        if (FixCopied(scan, l1, 8, isL1: true))
+        {
+            await WriteAsync(Header.L1Offset, l1).ConfigureAwait(false);
+        }
+    }
+
+    private static bool IsOnce(ImageScan scan, long first, long clusters)
+    {
+        for (var i = 0; i < clusters; i++)
+        {
+            if (scan.Counts[first + i] != 1)
+            {
+                return false;
+            }
+        }
+
+        return true;
+    }
+
+    private bool FixCopied(ImageScan scan, byte[] table, int entrySize, bool isL1)
+    {
+        var changed = false;
+        for (var at = 0; at < table.Length; at += entrySize)
+        {
+            var entry = table.AsSpan(at);
+            var raw = BinaryPrimitives.ReadUInt64BigEndian(entry);
+            var offset = (long)(raw & OffsetMask);
+            if (isL1 ? offset == 0 : !L2Scan.IsStandardAllocated(Header.HasSubclusters, raw, hasExternalData))
+            {
+                continue;
+            }
+
+            bool isOne;
+            if (hasExternalData && !isL1)
+            {
+                isOne = true;
+            }
+            else if (offset >= scan.FileLength)
+            {
+                isOne = false;
+            }
+            else
+            {
+                isOne = scan.Counts[offset >> Header.ClusterBits] == 1;
+            }
+
+            if (isOne != ((raw & Copied) != 0))
+            {
+                BinaryPrimitives.WriteUInt64BigEndian(entry, raw ^ Copied);
+                changed = true;
+            }
+        }
+
+        return changed;
+    }
+
+    private ValueTask<ImageScan> ScanAsync() => ImageScan.RunAsync(file, Header, hasExternalData, countRefcounts: true, progress);
+
+    private ValueTask WriteAsync(long offset, byte[] bytes)
+    {
+        HasWritten = true;
+        return file.WriteAsync(offset, bytes);
+    }
+
+    private ValueTask FlushAsync() => file.FlushAsync();
+}

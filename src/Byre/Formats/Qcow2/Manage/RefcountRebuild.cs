@@ -1,0 +1,138 @@
+using System.Buffers.Binary;
+using Byre.Formats.Qcow2.Layout;
+using Byre.Nodes;
+
+namespace Byre.Formats.Qcow2.Manage;
+
+/// <summary>
+/// Makes a refcount table and its blocks anew, behind the end of the file, and lets the header lead to them. The old ones stay
+/// as they are until the header is durable, and belong to nothing afterwards.
+/// </summary>
+internal sealed class RefcountRebuild
+{
+    private const long MaxTableBytes = 8L << 20;
+
+    private readonly BlockEdge file;
+    private readonly Qcow2Header header;
+    private readonly ImageScan scan;
+    private readonly int blockBits;
+    private readonly long start;
+    private readonly List<long> used = [];
+    private long tableClusters;
+    private long added;
+
+    private RefcountRebuild(BlockEdge file, Qcow2Header header, ImageScan scan)
+    {
+        this.file = file;
+        this.header = header;
+        this.scan = scan;
+        blockBits = header.ClusterBits + 3 - header.RefcountOrder;
+        start = scan.Clusters;
+    }
+
+    /// <summary>Makes them.</summary>
+    /// <returns>The header as it is in the file then.</returns>
+    /// <exception cref="BlockException">
+    /// <see cref="ErrorCode.TooLarge"/>: the file is too long for a refcount table. Or the file cannot be read or written.
+    /// </exception>
+    public static async ValueTask<Qcow2Header> RunAsync(BlockEdge file, Qcow2Header header, bool hasExternalData)
+    {
+        var scan = await ImageScan.RunAsync(file, header, hasExternalData, countRefcounts: false, null).ConfigureAwait(false);
+        var rebuild = new RefcountRebuild(file, header, scan);
+        rebuild.Place();
+        return await rebuild.WriteAsync().ConfigureAwait(false);
+    }
+
+    /// <summary>Finds which blocks are needed; those for the new structures' own clusters add to them.</summary>
+    private void Place()
+    {
+        foreach (var (first, count) in Pieces())
+        {
+            var index = first >> blockBits;
+            if ((used.Count == 0 || used[^1] != index) && RefcountComparison.References(scan, first, count).ContainsAnyExcept((byte)0))
+            {
+                used.Add(index);
+            }
+        }
+
+        var before = used.Count;
+        for (long last = -1; ;)
+        {
+            var end = start + added;
+            var lastIndex = added == 0 ? used[^1] : Math.Max((end - 1) >> blockBits, used[^1]);
+            tableClusters = ImageScan.ClustersIn((lastIndex + 1) * 8, header.ClusterBits);
+            if (tableClusters << header.ClusterBits > MaxTableBytes)
+            {
+                throw new BlockException(
+                    ErrorCode.TooLarge, $"The file '{file.Node.FileName}' is too long for a new refcount table.", file.Node.Name);
+            }
+
+            if (added == last)
+            {
+                break;
+            }
+
+            last = added;
+            used.RemoveRange(before, used.Count - before);
+            for (var index = Math.Max(used[^1] + 1, start >> blockBits); added > 0 && index <= lastIndex; index++)
+            {
+                used.Add(index);
+            }
+
+            added = tableClusters + used.Count;
+        }
+    }
+
+    private IEnumerable<(long First, int Count)> Pieces()
+    {
+        var step = Math.Min(ReferenceCounts.PageSize, 1 << blockBits);
+        for (var first = 0L; first < scan.Clusters; first += step)
+        {
+            if (scan.Counts.Page(first >> ReferenceCounts.PageBits).IsEmpty)
+            {
+                continue;
+            }
+
+            yield return (first, step);
+        }
+    }
+
+    private async ValueTask<Qcow2Header> WriteAsync()
+    {
+        var table = new byte[tableClusters << header.ClusterBits];
+        var block = new byte[header.ClusterSize];
+        var at = (start + tableClusters) << header.ClusterBits;
+        foreach (var index in used)
+        {
+            Fill(block, index);
+            BinaryPrimitives.WriteInt64BigEndian(table.AsSpan((int)index * 8), at);
+            await file.WriteAsync(at, block).ConfigureAwait(false);
+            at += header.ClusterSize;
+        }
+
+        var tableOffset = start << header.ClusterBits;
+        await file.WriteAsync(tableOffset, table).ConfigureAwait(false);
+        await file.FlushAsync().ConfigureAwait(false);
+        var fields = new byte[12];
+        BinaryPrimitives.WriteInt64BigEndian(fields, tableOffset);
+        BinaryPrimitives.WriteUInt32BigEndian(fields.AsSpan(8), (uint)tableClusters);
+        await file.WriteAsync(HeaderFields.RefcountTableOffset, fields).ConfigureAwait(false);
+        await file.FlushAsync().ConfigureAwait(false);
+        return header with { RefcountTableOffset = tableOffset, RefcountTableClusters = (uint)tableClusters };
+    }
+
+    private void Fill(byte[] block, long index)
+    {
+        block.AsSpan().Clear();
+        var first = index << blockBits;
+        for (var i = 0; i < 1 << blockBits; i++)
+        {
+            var cluster = first + i;
+            var count = cluster >= start + added ? 0 : cluster >= start ? 1 : scan.Counts[cluster];
+            if (count != 0)
+            {
+                RefcountWidth.Set(block, header.RefcountOrder, i, (ulong)count);
+            }
+        }
+    }
+}
