@@ -1,25 +1,152 @@
+using System.Text;
+using Byre.Cli.Img;
 using Byre.Cli.Io;
 
 namespace Byre.Cli;
 
+/// <summary>Selects the applet, by the name the program was called by or by the first word.</summary>
 internal static class Program
 {
+    private const string QemuVersion = "10.0.2";
+
     private static async Task<int> Main(string[] args)
     {
-        var invoked = Path.GetFileName(InvokedName());
-        if (string.Equals(invoked, "qemu-io", StringComparison.Ordinal))
+        try
         {
-            return await IoProgram.RunAsync(args, "qemu-io").ConfigureAwait(false);
+            return Path.GetFileName(InvokedName()) switch
+            {
+                "qemu-io" => await IoProgram.RunAsync(args, "qemu-io").ConfigureAwait(false),
+                "qemu-img" => await RunImgAsync(args, "qemu-img").ConfigureAwait(false),
+                _ => await RunByreAsync(args).ConfigureAwait(false),
+            };
+        }
+        catch (Exception e) when (e is IOException or UnauthorizedAccessException)
+        {
+            await Console.Error.WriteLineAsync($"byre: {e.Message}").ConfigureAwait(false);
+            return 1;
+        }
+    }
+
+    private static async Task<int> RunByreAsync(string[] args)
+    {
+        switch (args)
+        {
+            case ["io", ..]:
+                return await IoProgram.RunAsync(args[1..], "byre io").ConfigureAwait(false);
+            case ["img", ..]:
+                return await RunImgAsync(args[1..], "byre").ConfigureAwait(false);
+            case ["install-links", var directory]:
+                Links.Install(directory, Console.Out);
+                return 0;
+            case ["install-links", ..]:
+                return Complain("byre", "install-links takes one directory");
+            case ["-V" or "--version", ..]:
+                Print($"byre {Version}\n");
+                return 0;
+            case [] or ["-h" or "--help" or "help", ..]:
+                Print(ByreHelp());
+                return args.Length == 0 ? 1 : 0;
+            default:
+                return await RunImgAsync(args, "byre").ConfigureAwait(false);
+        }
+    }
+
+    /// <summary>qemu-img's own options, then the verb.</summary>
+    private static async Task<int> RunImgAsync(string[] args, string program)
+    {
+        var at = 0;
+        for (; at < args.Length && args[at].StartsWith('-'); at++)
+        {
+            switch (args[at])
+            {
+                case "-h" or "--help":
+                    Print(ImgHelp(program));
+                    return 0;
+                case "-V" or "--version":
+                    Print($"qemu-img version {QemuVersion} (Byre {Version})\nA drop-in for QEMU's disk image utility\n");
+                    return 0;
+                case "-T" or "--trace" when at + 1 < args.Length:
+                    at++; // what QEMU would trace does not exist here
+                    break;
+                case var word when word.StartsWith("--trace=", StringComparison.Ordinal) || (word.StartsWith("-T", StringComparison.Ordinal) && word.Length > 2):
+                    break;
+                default:
+                    return Complain(program, $"unknown option '{args[at]}'");
+            }
         }
 
-        if (args is ["io", ..])
+        if (at == args.Length)
         {
-            return await IoProgram.RunAsync(args[1..], "byre io").ConfigureAwait(false);
+            return Complain(program, "name a command");
         }
 
-        await Console.Error.WriteLineAsync(args.Length == 0 ? "byre: name an applet (io)" : $"byre: there is no applet '{args[0]}'").ConfigureAwait(false);
+        if (ImgApplet.Find(args[at]) is { } verb)
+        {
+            return await ImgProgram.RunAsync(verb, args[(at + 1)..], program).ConfigureAwait(false);
+        }
+
+        return Complain(program, $"there is no command '{args[at]}'{Guess(args[at], program)}");
+    }
+
+    private static string Version => typeof(Program).Assembly.GetName().Version?.ToString(3) ?? "0";
+
+    private static string Guess(string word, string program)
+    {
+        IEnumerable<string> names = ImgApplet.Verbs.Select(v => v.Name);
+        names = program == "byre" ? names.Concat(["io", "install-links"]) : names;
+        var nearest = names.MinBy(name => Distance(word, name));
+        return nearest is not null && Distance(word, nearest) <= 2 ? $": did you mean '{nearest}'?" : "";
+    }
+
+    /// <summary>How many letters must be changed, added or left out.</summary>
+    private static int Distance(string a, string b)
+    {
+        var row = Enumerable.Range(0, b.Length + 1).ToArray();
+        for (var i = 1; i <= a.Length; i++)
+        {
+            var diagonal = row[0];
+            row[0] = i;
+            for (var j = 1; j <= b.Length; j++)
+            {
+                var above = row[j];
+                row[j] = Math.Min(Math.Min(above, row[j - 1]) + 1, diagonal + (a[i - 1] == b[j - 1] ? 0 : 1));
+                diagonal = above;
+            }
+        }
+
+        return row[b.Length];
+    }
+
+    private static int Complain(string program, string message)
+    {
+        Console.Error.WriteLine($"{program}: {message} (see '{program} --help')");
         return 1;
     }
+
+    private static string VerbList()
+    {
+        var text = new StringBuilder();
+        foreach (var verb in ImgApplet.Verbs)
+        {
+            text.Append("  ").Append(verb.Name.PadRight(15)).Append(verb.Summary).Append('\n');
+        }
+
+        return text.ToString();
+    }
+
+    private static string ByreHelp() =>
+        $"byre {Version}: copy-on-write disk images\n\nUsage: byre VERB [OPTIONS] ...\n\n{VerbList()}"
+        + "  io             run commands on an image: read, write, discard, ... (as qemu-io)\n"
+        + "  install-links  make links qemu-img and qemu-io to this program in a directory\n\n"
+        + "'byre VERB --help' tells more. Called through a link named qemu-img or qemu-io it behaves as these.\n";
+
+    private static string ImgHelp(string program) =>
+        $"{(program == "byre" ? $"byre {Version}" : $"qemu-img version {QemuVersion} (Byre {Version})")}\n\n"
+        + $"Usage: {program} [-h | -V | -T TRACE] COMMAND [OPTIONS] ...\n\n{VerbList()}\n"
+        + $"'{program} COMMAND --help' tells more.\n"
+        + $"Supported formats: {string.Join(' ', Blockdev.FormatRegistry.Names)}\n";
+
+    private static void Print(string text) => Console.Out.Write(text);
 
     /// <summary>The name the program was called by; the runtime only tells the name of the program's file.</summary>
     private static string InvokedName()

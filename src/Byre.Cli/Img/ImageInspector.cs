@@ -1,0 +1,153 @@
+using Byre.Blockdev;
+using Byre.Formats.Qcow2.Layout;
+using Byre.Formats.Qcow2.Manage;
+using Byre.Formats.Raw;
+using Byre.Nodes;
+using Byre.Storage;
+
+namespace Byre.Cli.Img;
+
+/// <summary>
+/// Looks at one image without opening what it names. A qcow2 image is looked at through its file and header alone, so images
+/// that nobody could open (their data file is gone, they are encrypted, their tables are damaged) can still be described.
+/// </summary>
+internal sealed class ImageInspector(ImgContext context, bool forceShare)
+{
+    private const int ProbeLength = 512;
+
+    /// <summary>Describes an image.</summary>
+    /// <param name="name">A file name, a "json:" name or a list of options.</param>
+    /// <param name="imageOptions">The name is a list of options.</param>
+    /// <param name="format">The format, or null to look.</param>
+    /// <exception cref="ImgFailure">It cannot be opened.</exception>
+    public async ValueTask<ImageReport> InspectAsync(string name, bool imageOptions, string? format)
+    {
+        try
+        {
+            var options = new Dictionary<string, string>(StringComparer.Ordinal);
+            string? path = null;
+            if (imageOptions)
+            {
+                OptionTree.AddList(options, name);
+            }
+            else if (FileNames.IsJson(name))
+            {
+                OptionTree.AddJson(options, FileNames.JsonOf(name));
+            }
+            else
+            {
+                path = name;
+            }
+
+            if (format is not null && !options.TryAdd("driver", format) && options["driver"] != format)
+            {
+                throw new BlockException(ErrorCode.Invalid, $"The format is given twice: {format}, and driver={options["driver"]}");
+            }
+
+            return await InspectAsync(path, options).ConfigureAwait(false);
+        }
+        catch (BlockException e)
+        {
+            throw new ImgFailure(ImgImages.Naming(e.Message, name, "Could not open"), 1, e);
+        }
+    }
+
+    private async ValueTask<ImageReport> InspectAsync(string? path, Dictionary<string, string> options)
+    {
+        if (options.GetValueOrDefault("driver") is null or "qcow2"
+            && await TryQcow2Async(path, options, mustBe: options.ContainsKey("driver")).ConfigureAwait(false) is { } report)
+        {
+            return report;
+        }
+
+        var image = await ImageOpener.OpenAsync(Options() with { FileName = path, Options = options }, ImgImages.Reading(forceShare)).ConfigureAwait(false);
+        await using (image.ConfigureAwait(false))
+        {
+            return Describe(image.Node);
+        }
+    }
+
+    /// <summary>Opens the file below and reads the header.</summary>
+    /// <returns>Null where the image is not qcow2, or its file is not named in a way that is known here.</returns>
+    private async ValueTask<ImageReport?> TryQcow2Async(string? path, Dictionary<string, string> options, bool mustBe)
+    {
+        var below = OptionTree.Below(options, "file");
+        if (path is not null)
+        {
+            below = new(StringComparer.Ordinal) { ["driver"] = "file", ["filename"] = FileNames.PathOf(path) ?? "" };
+        }
+
+        if (!below.ContainsKey("filename") && !below.ContainsKey("driver") || (path is not null && FileNames.PathOf(path) is null))
+        {
+            return null;
+        }
+
+        below.TryAdd("driver", "file");
+        var file = await ImageOpener.OpenAsync(Options() with { Options = below }, ForMetadata()).ConfigureAwait(false);
+        await using (file.ConfigureAwait(false))
+        {
+            var sector = new byte[(int)Math.Min(ProbeLength, file.Edge.Length)];
+            await file.Edge.ReadAsync(0, sector).ConfigureAwait(false);
+            if (!mustBe && FormatMagic.Probe(sector) != "qcow2")
+            {
+                return null;
+            }
+
+            var header = await Qcow2Header.ReadAsync(file.Edge).ConfigureAwait(false);
+            return new ImageReport
+            {
+                FileName = file.Node.FileName,
+                Format = "qcow2",
+                Length = header.Size,
+                Occupied = (file.Node as FileNode)?.AllocatedBytes,
+                Header = header,
+                FullBackingName = header.BackingFile is { } backing ? FullName(file.Node.FileName, backing) : null,
+                Snapshots = await Qcow2Listing.SnapshotsAsync(file.Edge, header).ConfigureAwait(false),
+                Bitmaps = await Qcow2Listing.BitmapsAsync(file.Edge, header).ConfigureAwait(false),
+                Children = [("file", Describe(file.Node))],
+            };
+        }
+    }
+
+    private static ImageReport Describe(BlockNode node)
+    {
+        var children = new List<(string, ImageReport)>();
+        foreach (var child in node.Children)
+        {
+            children.Add((child.Name, Describe(child.Node)));
+        }
+
+        return new ImageReport
+        {
+            FileName = node.FileName,
+            Format = node.DriverName,
+            Length = node.Length,
+            Occupied = node is FileNode file ? file.AllocatedBytes : node is RawNode ? (node.PrimaryChild?.Node as FileNode)?.AllocatedBytes : null,
+            Children = children,
+        };
+    }
+
+    private static string? FullName(string image, string backing)
+    {
+        if (FileNames.ProtocolOf(backing) is not null)
+        {
+            return backing;
+        }
+
+        try
+        {
+            return FileNames.Resolve(image, backing);
+        }
+        catch (BlockException)
+        {
+            return null; // relative, and the image has no path
+        }
+    }
+
+    private OpenOptions Options() => ImgImages.ForReading(context, null, forceShare) with { NoBacking = true };
+
+    /// <summary>What a format's node wants of its file: nobody else may change the metadata meanwhile.</summary>
+    private PermissionSet ForMetadata() => forceShare
+        ? Graph.DefaultPermissions.ForceShare
+        : Graph.DefaultPermissions.ForStorage(ChildRole.Metadata | ChildRole.Data | ChildRole.Primary, ImgImages.Reading(forceShare: false), writable: false);
+}

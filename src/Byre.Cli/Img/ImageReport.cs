@@ -1,0 +1,35 @@
+using Byre.Formats.Qcow2.Layout;
+using Byre.Formats.Qcow2.Manage;
+
+namespace Byre.Cli.Img;
+
+/// <summary>What info tells of a node.</summary>
+internal sealed record ImageReport
+{
+    /// <summary>The name the node is known by.</summary>
+    public required string FileName { get; init; }
+
+    /// <summary>The driver.</summary>
+    public required string Format { get; init; }
+
+    /// <summary>Length in bytes.</summary>
+    public required long Length { get; init; }
+
+    /// <summary>Bytes occupied on the host, or null.</summary>
+    public long? Occupied { get; init; }
+
+    /// <summary>The qcow2 header, or null.</summary>
+    public Qcow2Header? Header { get; init; }
+
+    /// <summary>The full name of the backing file; null where there is none or it cannot be told.</summary>
+    public string? FullBackingName { get; init; }
+
+    /// <summary>Internal snapshots.</summary>
+    public IReadOnlyList<Qcow2SnapshotInfo> Snapshots { get; init; } = [];
+
+    /// <summary>Persistent bitmaps.</summary>
+    public IReadOnlyList<Qcow2BitmapInfo> Bitmaps { get; init; } = [];
+
+    /// <summary>The nodes below, by name.</summary>
+    public IReadOnlyList<(string Name, ImageReport Report)> Children { get; init; } = [];
+}

@@ -1,0 +1,89 @@
+using Byre.Nodes;
+
+namespace Byre.Cli.Img;
+
+/// <summary>The image tool: finds the verb, runs it, and turns failures into one line and an exit status.</summary>
+internal static class ImgApplet
+{
+    /// <summary>The verbs, in alphabetical order.</summary>
+    public static IReadOnlyList<ImgVerb> Verbs { get; } =
+    [
+        new("check", "examine an image's metadata, and repair it", CheckCommand.Usage, CheckCommand.RunAsync),
+        new("compare", "tell whether two images read the same", CompareCommand.Usage, CompareCommand.RunAsync) { FailureStatus = CompareCommand.CannotOpen },
+        new("info", "tell what an image is", InfoCommand.Usage, InfoCommand.RunAsync),
+        new("map", "tell where an image's data lies", MapCommand.Usage, MapCommand.RunAsync),
+        new("resize", "make an image longer or shorter", ResizeCommand.Usage, ResizeCommand.RunAsync),
+    ];
+
+    /// <summary>The verb of a name, or null.</summary>
+    public static ImgVerb? Find(string name)
+    {
+        foreach (var verb in Verbs)
+        {
+            if (verb.Name == name)
+            {
+                return verb;
+            }
+        }
+
+        return null;
+    }
+
+    /// <summary>Runs a verb.</summary>
+    /// <param name="context">Where.</param>
+    /// <param name="verb">The verb.</param>
+    /// <param name="words">What follows it.</param>
+    /// <returns>The exit status.</returns>
+    public static async ValueTask<int> RunAsync(ImgContext context, ImgVerb verb, IReadOnlyList<string> words)
+    {
+        var status = verb.FailureStatus;
+        try
+        {
+            status = await verb.Run(context, words).ConfigureAwait(false);
+        }
+        catch (ImgHelpWanted)
+        {
+            context.Output.Write($"{verb.Name}: {verb.Summary}\n\nUsage: {context.Program} {verb.Name} {verb.Usage}");
+            status = 0;
+        }
+        catch (ImgUsageException e)
+        {
+            context.Error($"{verb.Name}: {e.Message} (see '{context.Program} {verb.Name} --help')");
+
+            // As qemu-img: a wrong command line is 1, whatever the verb.
+            status = 1;
+        }
+        catch (ImgFailure e)
+        {
+            context.Error(e.Message);
+            status = Math.Max(e.Status, verb.FailureStatus);
+        }
+        catch (OperationCanceledException)
+        {
+            context.Error($"{verb.Name}: interrupted");
+        }
+        catch (Exception e) when (e is BlockException or IOException or UnauthorizedAccessException or OutOfMemoryException)
+        {
+            context.Error(e.Message.ReplaceLineEndings(" "));
+        }
+        finally
+        {
+            context.Targets.RemoveAll();
+            Flush(context);
+        }
+
+        return status;
+    }
+
+    private static void Flush(ImgContext context)
+    {
+        try
+        {
+            context.Output.Flush();
+        }
+        catch (IOException)
+        {
+            // Nobody reads any more (a closed pipe).
+        }
+    }
+}

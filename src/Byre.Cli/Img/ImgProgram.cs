@@ -1,0 +1,53 @@
+using System.Runtime.InteropServices;
+using System.Text;
+using Byre.Cli.Io;
+
+namespace Byre.Cli.Img;
+
+/// <summary>The image tool on the process's own streams and signals.</summary>
+internal static class ImgProgram
+{
+    private const int SignalStatus = 128;
+
+    /// <summary>Runs a verb.</summary>
+    /// <param name="verb">The verb.</param>
+    /// <param name="words">What follows it.</param>
+    /// <param name="program">The program's name in errors.</param>
+    public static async Task<int> RunAsync(ImgVerb verb, IReadOnlyList<string> words, string program)
+    {
+        using var output = new IoStdout(Console.OpenStandardOutput(), !Console.IsOutputRedirected);
+        using var stopping = new CancellationTokenSource();
+        var context = new ImgContext(output, OpenErrors, program) { Stopping = stopping.Token };
+        var stopped = 0;
+        void Stop(PosixSignalContext signal)
+        {
+            signal.Cancel = true;
+            var number = signal.Signal switch { PosixSignal.SIGINT => 2, PosixSignal.SIGTERM => 15, _ => 1 };
+            if (Interlocked.Exchange(ref stopped, number) == 0)
+            {
+                // Verbs that can end at once do; those that sit in a long request are ended here, without what they began.
+                stopping.Cancel();
+                _ = Task.Delay(200, CancellationToken.None).ContinueWith(_ => End(), TaskScheduler.Default);
+            }
+            else
+            {
+                End();
+            }
+
+            void End()
+            {
+                context.Targets.RemoveAll();
+                Environment.Exit(SignalStatus + number);
+            }
+        }
+
+        using var interrupt = PosixSignalRegistration.Create(PosixSignal.SIGINT, Stop);
+        using var terminate = PosixSignalRegistration.Create(PosixSignal.SIGTERM, Stop);
+        using var hangUp = PosixSignalRegistration.Create(PosixSignal.SIGHUP, Stop);
+        var status = await ImgApplet.RunAsync(context, verb, words).ConfigureAwait(false);
+        return Volatile.Read(ref stopped) is > 0 and var signalled ? SignalStatus + signalled : status;
+    }
+
+    private static StreamWriter OpenErrors() =>
+        new(Console.OpenStandardError(), new UTF8Encoding(false)) { AutoFlush = true };
+}

@@ -1,0 +1,129 @@
+using System.Globalization;
+using System.Text;
+using Byre.Formats.Qcow2.Layout;
+
+namespace Byre.Cli.Img;
+
+/// <summary>Reports for people, to the letter as qemu-img prints them.</summary>
+internal static class InfoText
+{
+    private const int Indent = 4;
+
+    /// <summary>The report of an image and of the nodes below it.</summary>
+    public static string Of(ImageReport report)
+    {
+        var text = new StringBuilder();
+        Add(text, report, 0, "/");
+        return text.ToString();
+    }
+
+    private static void Add(StringBuilder text, ImageReport report, int level, string path)
+    {
+        var isProtocol = report.Children.Count == 0 && level > 0;
+        Line(text, level, isProtocol ? "filename" : "image", report.FileName);
+        Line(text, level, isProtocol ? "protocol type" : "file format", report.Format);
+        Line(text, level, isProtocol ? "file length" : "virtual size", $"{HumanSize.Of(report.Length)} ({report.Length} bytes)");
+        Line(text, level, "disk size", report.Occupied is { } occupied ? HumanSize.Of(occupied) : "unavailable");
+        if (report.Header is { } header)
+        {
+            AddHeader(text, report, header, level);
+        }
+
+        foreach (var (name, child) in report.Children)
+        {
+            var childPath = path.Length == 1 ? path + name : $"{path}/{name}";
+            text.Append(' ', level * Indent).Append(CultureInfo.InvariantCulture, $"Child node '{childPath}':\n");
+            Add(text, child, level + 1, childPath);
+        }
+    }
+
+    private static void AddHeader(StringBuilder text, ImageReport report, Qcow2Header header, int level)
+    {
+        if (header.CryptMethod != 0)
+        {
+            Line(text, level, "encrypted", "yes");
+        }
+
+        Line(text, level, "cluster_size", header.ClusterSize.ToString(CultureInfo.InvariantCulture));
+        if ((header.Incompatible & IncompatibleFeatures.Dirty) != 0)
+        {
+            Line(text, level, "cleanly shut down", "no");
+        }
+
+        if (header.BackingFile is { } backing)
+        {
+            Line(text, level, "backing file", backing + (report.FullBackingName is not { } full ? " (cannot determine actual path)"
+                : full == backing ? "" : $" (actual path: {full})"));
+            if (header.BackingFormat is { } format)
+            {
+                Line(text, level, "backing file format", format);
+            }
+        }
+
+        AddSnapshots(text, report, level);
+        text.Append(' ', level * Indent).Append("Format specific information:\n");
+        Qcow2Facts.Tell(header, report.Bitmaps, new TextFacts(text, level + 1));
+    }
+
+    private static void AddSnapshots(StringBuilder text, ImageReport report, int level)
+    {
+        if (report.Snapshots.Count == 0)
+        {
+            return;
+        }
+
+        text.Append(' ', level * Indent).Append("Snapshot list:\n");
+        Row(text, level, "ID", "TAG", "VM_SIZE", "DATE", "VM_CLOCK", "ICOUNT");
+        foreach (var s in report.Snapshots)
+        {
+            var date = DateTimeOffset.FromUnixTimeSeconds(s.DateSeconds).ToLocalTime();
+            var milliseconds = s.VmClockNanoseconds / 1_000_000;
+            var seconds = milliseconds / 1000;
+            Row(
+                text,
+                level,
+                s.Id,
+                s.Name,
+                HumanSize.Of((long)Math.Min(s.VmStateSize, long.MaxValue)),
+                date.ToString("yyyy-MM-dd HH:mm:ss", CultureInfo.InvariantCulture),
+                string.Create(CultureInfo.InvariantCulture, $"{seconds / 3600:D4}:{seconds / 60 % 60:D2}:{seconds % 60:D2}.{milliseconds % 1000:D3}"),
+                s.Icount?.ToString(CultureInfo.InvariantCulture) ?? "--");
+        }
+    }
+
+    private static void Row(StringBuilder text, int level, string id, string tag, string size, string date, string clock, string icount) => text
+        .Append(' ', level * Indent)
+        .Append(CultureInfo.InvariantCulture, $"{id,-7} {tag,-16} {size,8} {date,19} {clock,15} {icount,10}\n");
+
+    private static void Line(StringBuilder text, int level, string name, string value) =>
+        text.Append(' ', level * Indent).Append(name).Append(": ").Append(value).Append('\n');
+
+    private sealed class TextFacts(StringBuilder text, int level) : IFacts
+    {
+        private int depth = level;
+
+        public void Add(string name, string value) => Line(text, depth, Words(name), value);
+
+        public void Add(string name, bool value) => Add(name, value ? "true" : "false");
+
+        public void Add(string name, long value) => Add(name, value.ToString(CultureInfo.InvariantCulture));
+
+        public void Begin(string name) => Open(Words(name));
+
+        public void End() => depth--;
+
+        public void BeginList(string name) => Open(Words(name));
+
+        public void BeginItem(int index) => Open($"[{index}]");
+
+        public void EndItem() => depth--;
+
+        public void AddItem(int index, string value) => Line(text, depth, $"[{index}]", value);
+
+        public void EndList() => depth--;
+
+        private static string Words(string name) => name.Replace('-', ' ');
+
+        private void Open(string name) => text.Append(' ', depth++ * Indent).Append(name).Append(":\n");
+    }
+}
