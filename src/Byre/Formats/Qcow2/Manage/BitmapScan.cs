@@ -96,7 +96,7 @@ internal static class BitmapScan
         var bitmapBytes = entries << scan.Header.ClusterBits;
         if (length > rest.Length || extra != 0 || nameLength is 0 or > 1023 || rest[16] != 1 || granularityBits is < 9 or > 31
             || (flags & ~3u) != 0 || offset <= 0 || (offset & (scan.Header.ClusterSize - 1)) != 0 || entries == 0
-            || bitmapBytes > MaxBitmapBytes || ((flags & 1) == 0 && scan.Header.Size > (Int128)bitmapBytes * 8 << granularityBits))
+            || bitmapBytes > MaxBitmapBytes || ((flags & 1) == 0 && entries != TableEntriesFor(scan.Header, granularityBits)))
         {
             throw Malformed(scan, "an entry's numbers cannot be right");
         }
@@ -104,6 +104,13 @@ internal static class BitmapScan
         scan.AddTable(clusters, offset, entries * 8, "a bitmap's table");
         bytes.Add(offset, Math.Min(offset + (entries * 8), (scan.FileLength + 7) & ~7));
         return (int)length;
+    }
+
+    /// <summary>Entries of the table of a bitmap over the whole disk: its bits are stored in words of 64.</summary>
+    private static long TableEntriesFor(Qcow2Header header, int granularityBits)
+    {
+        var bits = ImageScan.ClustersIn(header.Size, granularityBits);
+        return ImageScan.ClustersIn(ImageScan.ClustersIn(bits, 6) * 8, header.ClusterBits);
     }
 
     private static async ValueTask ScanTablesAsync(TableReader reader, ImageScan scan, WeightedRanges bytes)

@@ -11,6 +11,9 @@ internal sealed class CheckFindings
     /// <summary>Contradictions.</summary>
     public long Corruptions { get; private set; }
 
+    /// <summary>Those among them that are nothing but wrong COPIED flags.</summary>
+    public long WrongCopied { get; private set; }
+
     /// <summary>Clusters whose reference count is too high.</summary>
     public long Leaks { get; private set; }
 
@@ -36,6 +39,13 @@ internal sealed class CheckFindings
             Corruptions += count;
             Say("ERROR: ", line);
         }
+    }
+
+    /// <summary>Counts corruptions that are wrong COPIED flags.</summary>
+    public void CopiedCorruption(long count, string? line)
+    {
+        WrongCopied += count;
+        Corruption(count, line);
     }
 
     /// <summary>Counts leaks.</summary>

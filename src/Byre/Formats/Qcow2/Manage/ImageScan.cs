@@ -309,7 +309,7 @@ internal sealed class ImageScan
         if (active > 0 && offset != 0 && Stored.TryGet(offset >> Header.ClusterBits, out var count)
             && (count == 1) != ((raw & Copied) != 0))
         {
-            Findings.Corruption(active, Findings.WantsLines
+            Findings.CopiedCorruption(active, Findings.WantsLines
                 ? $"the COPIED flag of L1 entry {raw:x16} contradicts the refcount {count}" : null);
         }
 

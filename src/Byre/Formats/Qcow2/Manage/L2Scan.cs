@@ -140,7 +140,7 @@ internal sealed class L2Scan(ImageScan scan)
     {
         if (wrong != 0)
         {
-            findings.Corruption(wrong * active, findings.WantsLines
+            findings.CopiedCorruption(wrong * active, findings.WantsLines
                 ? $"the COPIED flag contradicts the refcount in {wrong} L2 entries from {raw:x16} on" : null);
         }
     }

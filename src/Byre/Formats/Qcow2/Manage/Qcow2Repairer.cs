@@ -5,7 +5,7 @@ using Byre.Nodes;
 namespace Byre.Formats.Qcow2.Manage;
 
 /// <summary>
-/// Repairs what a scan found. Counts are raised first, then entries of tables change, then counts are lowered, with a flush
+/// Repairs what a scan found. Counts are raised first, then COPIED flags change, then counts are lowered, with a flush
 /// between: at no instant is a cluster in use counted as free that was not before. Where structures overlap nothing is written.
 /// </summary>
 internal sealed class Qcow2Repairer(BlockEdge file, Qcow2Header header, bool hasExternalData, IProgress<double>? progress)
@@ -26,14 +26,7 @@ internal sealed class Qcow2Repairer(BlockEdge file, Qcow2Header header, bool has
     {
         if (mode == RepairMode.Leaks)
         {
-            if (scan.MustRebuild || scan.HasFreeInUse)
-            {
-                return "The refcounts of clusters in use are missing: only a repair of all errors puts that right.";
-            }
-
-            await WriteCountsAsync(scan, Math.Min).ConfigureAwait(false);
-            await FlushAsync().ConfigureAwait(false);
-            return null;
+            return await RepairLeaksAsync(scan).ConfigureAwait(false);
         }
 
         if (scan.Findings.Corruptions + scan.Findings.Leaks + scan.Findings.CheckErrors == 0)
@@ -41,9 +34,16 @@ internal sealed class Qcow2Repairer(BlockEdge file, Qcow2Header header, bool has
             return null;
         }
 
+        // Entries that stand for no data go first: they only take references away.
+        if (await ZeroBadEntriesAsync(scan).ConfigureAwait(false))
+        {
+            await FlushAsync().ConfigureAwait(false);
+            scan = await ScanAsync().ConfigureAwait(false);
+        }
+
         if (!scan.Kinds.IsOnly(MetadataKind.Header, 0, 1))
         {
-            return "Something overlaps the image's header: nothing is repaired.";
+            return "Something overlaps the image's header: no more is repaired.";
         }
 
         if (scan.MustRebuild || !CanRaise(scan))
@@ -54,11 +54,6 @@ internal sealed class Qcow2Repairer(BlockEdge file, Qcow2Header header, bool has
         else
         {
             await WriteCountsAsync(scan, Math.Max).ConfigureAwait(false);
-            await FlushAsync().ConfigureAwait(false);
-        }
-
-        if (await ZeroBadEntriesAsync(await ScanAsync().ConfigureAwait(false)).ConfigureAwait(false))
-        {
             await FlushAsync().ConfigureAwait(false);
         }
 
@@ -83,6 +78,26 @@ internal sealed class Qcow2Repairer(BlockEdge file, Qcow2Header header, bool has
             Header = Header with { Incompatible = clean };
             await FlushAsync().ConfigureAwait(false);
         }
+    }
+
+    private async ValueTask<string?> RepairLeaksAsync(ImageScan scan)
+    {
+        if (scan.MustRebuild || scan.HasFreeInUse)
+        {
+            return "The refcounts of clusters in use are missing: only a repair of all errors puts that right.";
+        }
+
+        await WriteCountsAsync(scan, Math.Min).ConfigureAwait(false);
+        await FlushAsync().ConfigureAwait(false);
+        scan = await ScanAsync().ConfigureAwait(false);
+        if (scan.Findings.Leaks + scan.Findings.CheckErrors == 0 && scan.Findings.Corruptions == scan.Findings.WrongCopied)
+        {
+            // The counts are right now, and so tell what the flags have to be.
+            await FixCopiedAsync(scan).ConfigureAwait(false);
+            await FlushAsync().ConfigureAwait(false);
+        }
+
+        return null;
     }
 
     /// <summary>Every block whose counts must be raised is one that may be written.</summary>
@@ -208,6 +223,7 @@ internal sealed class Qcow2Repairer(BlockEdge file, Qcow2Header header, bool has
 
     private async ValueTask FixCopiedAsync(ImageScan scan)
     {
+        var table = new byte[Header.ClusterSize];
         foreach (var (offset, _, active) in scan.AlignedTables())
         {
             if (active == 0 || !scan.Kinds.IsOnly(MetadataKind.L2Table, offset >> Header.ClusterBits, 1))
@@ -215,7 +231,6 @@ internal sealed class Qcow2Repairer(BlockEdge file, Qcow2Header header, bool has
                 continue;
             }
 
-            var table = new byte[Header.ClusterSize];
             await scan.Reader.ReadAsync(offset, table).ConfigureAwait(false);
             if (FixCopied(scan, table, Header.L2EntrySize, isL1: false))
             {
@@ -288,7 +303,12 @@ internal sealed class Qcow2Repairer(BlockEdge file, Qcow2Header header, bool has
         return changed;
     }
 
-    private ValueTask<ImageScan> ScanAsync() => ImageScan.RunAsync(file, Header, hasExternalData, countRefcounts: true, progress);
+    private async ValueTask<ImageScan> ScanAsync()
+    {
+        var scan = await ImageScan.RunAsync(file, Header, hasExternalData, countRefcounts: true, progress).ConfigureAwait(false);
+        scan.Compare();
+        return scan;
+    }
 
     private ValueTask WriteAsync(long offset, byte[] bytes)
     {
