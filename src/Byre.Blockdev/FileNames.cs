@@ -70,4 +70,18 @@ public static class FileNames
         var slash = image.LastIndexOf('/');
         return slash < 0 ? name : image[..(slash + 1)] + name;
     }
+
+    /// <summary>A name out of an image that nobody trusts: no control characters, and not for ever.</summary>
+    internal static string Printable(string name)
+    {
+        const int longest = 200;
+        var text = string.Create(Math.Min(name.Length, longest), name, static (span, name) =>
+        {
+            for (var i = 0; i < span.Length; i++)
+            {
+                span[i] = char.IsControl(name[i]) ? '?' : name[i];
+            }
+        });
+        return name.Length > longest ? text + "..." : text;
+    }
 }

@@ -75,7 +75,7 @@ public static class OptionTree
         }
         catch (JsonException e)
         {
-            throw new BlockException(ErrorCode.Invalid, $"Could not parse the JSON options: {OneLine(e.Message)}", inner: e);
+            throw new BlockException(ErrorCode.Invalid, $"Could not parse the JSON options: not valid JSON at byte {e.BytePositionInLine ?? 0} of line {(e.LineNumber ?? 0) + 1}", inner: e);
         }
         catch (InvalidOperationException e)
         {
@@ -173,6 +173,4 @@ public static class OptionTree
 
         return result.ToString();
     }
-
-    private static string OneLine(string text) => text.ReplaceLineEndings(" ");
 }

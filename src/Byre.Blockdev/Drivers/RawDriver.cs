@@ -29,7 +29,7 @@ internal sealed class RawDriver : IBlockDriver
         if (opening is { WasProbed: true, Settings.ReadOnly: false })
         {
             opening.Session.Warn(
-                $"WARNING: The format of '{file.Node.FileName}' was not given; it was probed, and taken for raw.\n"
+                $"WARNING: The format of '{opening.Name ?? file.Node.FileName}' was not given; it was probed, and taken for raw.\n"
                 + "         A guest can make a raw image look like another format, so writes to its first sector are checked.\n"
                 + "         Give the format (raw) to have them unchecked.");
         }

@@ -30,6 +30,9 @@ internal sealed class ImageSession(OpenOptions wanted)
     /// <summary>The node, of those that were opened, whose format nobody named and that was opened last: the topmost one.</summary>
     public BlockNode? ProbedNode { get; private set; }
 
+    /// <summary>A failure that names the file and the image that names it already, or null.</summary>
+    public BlockException? Explained { get; set; }
+
     /// <summary>Takes a warning.</summary>
     public void Warn(string text) => wanted.Warn?.Invoke(text);
 
@@ -191,7 +194,7 @@ internal sealed class ImageSession(OpenOptions wanted)
         }
 
         var wasProbed = driver is null;
-        var opening = new NodeOpening(this, set, settings, guard) { WasProbed = wasProbed };
+        var opening = new NodeOpening(this, set, settings, guard) { WasProbed = wasProbed, Name = name };
         await using (opening.ConfigureAwait(false))
         {
             var file = await OpenChildNodeAsync(set, "file", name, settings.ForChild, wantsImage: false, guard).ConfigureAwait(false);

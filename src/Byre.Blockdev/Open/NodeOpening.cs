@@ -27,6 +27,9 @@ internal sealed class NodeOpening(ImageSession session, OptionSet options, NodeS
     /// <summary>Names of children by their keys, where the node's own name held them ("blkverify:RAW:IMAGE").</summary>
     public IReadOnlyDictionary<string, string> ChildNames { get; init; } = new Dictionary<string, string>(StringComparer.Ordinal);
 
+    /// <summary>The file name it was opened by, or null.</summary>
+    public string? Name { get; init; }
+
     /// <summary>Nobody named the driver.</summary>
     public bool WasProbed { get; init; }
 

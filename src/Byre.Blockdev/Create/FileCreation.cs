@@ -1,0 +1,81 @@
+using System.Globalization;
+using Byre.Graph;
+using Byre.Nodes;
+using Byre.Storage;
+
+namespace Byre.Blockdev.Create;
+
+/// <summary>Creates the host files of images, and removes them again where the image fails.</summary>
+internal sealed class FileCreation : IAsyncDisposable
+{
+    private const int Sector = 512;
+    private const long DefaultExtentHint = 1 << 20; // as QEMU: images of many small extents are slow
+
+    private readonly string path;
+    private readonly bool existed;
+    private bool kept;
+
+    private FileCreation(string path, bool existed, BlockEdge edge)
+    {
+        this.path = path;
+        this.existed = existed;
+        Edge = edge;
+    }
+
+    /// <summary>The new file; it can be written and resized.</summary>
+    public BlockEdge Edge { get; }
+
+    /// <summary>The length of a disk in whole sectors.</summary>
+    /// <exception cref="BlockException">It is too great.</exception>
+    public static long RoundUp(long size) => size > long.MaxValue - Sector
+        ? throw new BlockException(ErrorCode.TooLarge, $"The size {size} is too great: at most {long.MaxValue / Sector * Sector} bytes")
+        : (size + Sector - 1) / Sector * Sector;
+
+    /// <summary>Creates an empty file, or empties the one that is there.</summary>
+    /// <param name="graph">The graph it becomes part of.</param>
+    /// <param name="path">The path.</param>
+    /// <param name="plan">Says what the file system is asked for.</param>
+    public static async ValueTask<FileCreation> BeginAsync(BlockGraph graph, string path, CreatePlan plan)
+    {
+        var hint = plan.Find("extent_size_hint") is { } text ? long.Parse(text, CultureInfo.InvariantCulture) : DefaultExtentHint;
+        if (hint > uint.MaxValue)
+        {
+            throw new BlockException(ErrorCode.Invalid, $"extent_size_hint may be at most {uint.MaxValue} bytes");
+        }
+
+        var existed = File.Exists(path);
+        var node = FileNode.Create(new FileNodeOptions { Path = path }, 0, Preallocation.Off, plan.Find("nocow") is "on");
+        if (hint > 0 && !node.IsDevice)
+        {
+            ExtentSizeHint.TrySet(path, (uint)hint);
+        }
+
+        var edge = await graph.AttachAsync(node, ChildRole.None, DefaultPermissions.Writer).ConfigureAwait(false);
+        return new FileCreation(path, existed, edge);
+    }
+
+    /// <summary>The image is complete: the file stays.</summary>
+    public async ValueTask CompleteAsync()
+    {
+        await Edge.FlushAsync().ConfigureAwait(false);
+        kept = true;
+    }
+
+    /// <inheritdoc/>
+    public async ValueTask DisposeAsync()
+    {
+        try
+        {
+            await Edge.DisposeAsync().ConfigureAwait(false);
+        }
+        catch (BlockException) when (!kept)
+        {
+            // Why the image could not be created is on its way already.
+        }
+
+        if (!kept && !existed)
+        {
+            File.Delete(path);
+        }
+    }
+}
