@@ -1,0 +1,162 @@
+using Byre.Formats.Qcow2.Data;
+using Byre.Formats.Qcow2.Layout;
+using Byre.Nodes;
+
+namespace Byre.Tests.Formats.Qcow2;
+
+public class TableEntryTests
+{
+    private static readonly ImageGeometry Plain = ImageGeometry.From(16, false);
+    private static readonly ImageGeometry Extended = ImageGeometry.From(16, true);
+
+    [Fact]
+    public void L1_entries()
+    {
+        var entry = L1Entry.For(0x50000, true);
+        Assert.Equal(0x8000000000050000UL, entry.Raw);
+        Assert.Equal((0x50000L, true, false), (entry.TableOffset, entry.IsCopied, entry.HasReservedBits));
+        Assert.True(new L1Entry(0x50001).HasReservedBits);
+        Assert.True(new L1Entry(1UL << 56).HasReservedBits);
+    }
+
+    [Theory]
+    [InlineData(0UL, "Unallocated", false)]
+    [InlineData(1UL, "ZeroPlain", false)]
+    [InlineData(0x8000000000050001UL, "ZeroAllocated", false)]
+    [InlineData(0x8000000000050000UL, "Normal", false)]
+    [InlineData(0x4000000000050123UL, "Compressed", false)]
+    [InlineData(0x8000000000050002UL, "Normal", true)]
+    [InlineData(0x0100000000050000UL, "Normal", true)]
+    [InlineData(0xc000000000050000UL, "Compressed", true)]
+    public void L2_entries(ulong raw, string kind, bool reserved)
+    {
+        var entry = Plain.Entry(raw);
+        Assert.Equal(kind, entry.Kind.ToString());
+        Assert.Equal(reserved, entry.HasReservedBits(Plain));
+    }
+
+    [Fact]
+    public void Offset_0_is_a_cluster_in_a_data_file()
+    {
+        var geometry = ImageGeometry.From(16, false, hasDataFile: true);
+        Assert.Equal(L2Kind.Normal, geometry.Entry(L2Entry.CopiedBit).Kind);
+        Assert.Equal(L2Kind.Unallocated, Plain.Entry(L2Entry.CopiedBit).Kind);
+    }
+
+    [Theory]
+    [InlineData(9)]
+    [InlineData(16)]
+    [InlineData(21)]
+    public void Compressed_entries_count_the_sectors_they_touch(int clusterBits)
+    {
+        var geometry = ImageGeometry.From(clusterBits, false);
+        foreach (var host in new long[] { 1024, 1025, 1535, 12345678 })
+        {
+            foreach (var bytes in new[] { 1, 511, geometry.ClusterSize - 1 })
+            {
+                var entry = L2Entry.Compressed(geometry, host, bytes);
+                Assert.Equal(host, entry.CompressedOffset(geometry));
+                Assert.InRange(entry.CompressedBytes(geometry), bytes, bytes + 511);
+                Assert.Equal(0, (host + entry.CompressedBytes(geometry)) % 512);
+                Assert.False(entry.HasReservedBits(geometry));
+            }
+        }
+    }
+
+    [Fact]
+    public void Subclusters()
+    {
+        var entry = Extended.Entry(0x8000000000050000UL, 0x0000_0002_0000_0001);
+        Assert.Equal(SubclusterKind.Normal, entry.SubclusterKindAt(Extended, 0));
+        Assert.Equal(SubclusterKind.ZeroAllocated, entry.SubclusterKindAt(Extended, 1));
+        Assert.Equal(SubclusterKind.UnallocatedAllocated, entry.SubclusterKindAt(Extended, 31));
+        Assert.Equal(SubclusterKind.Invalid, Extended.Entry(0x50000, 0x0000_0001_0000_0001).SubclusterKindAt(Extended, 5));
+        entry = Extended.Entry(0, 0x8000_0000_0000_0000);
+        Assert.Equal(SubclusterKind.ZeroPlain, entry.SubclusterKindAt(Extended, 31));
+        Assert.Equal(SubclusterKind.UnallocatedPlain, entry.SubclusterKindAt(Extended, 30));
+        Assert.Equal(SubclusterKind.Invalid, Extended.Entry(0, 1).SubclusterKindAt(Extended, 0));
+        Assert.True(Extended.Entry(0x50001).HasReservedBits(Extended));
+    }
+
+    [Fact]
+    public void Refcounts_of_every_width()
+    {
+        for (var order = 0; order <= 6; order++)
+        {
+            var block = new byte[512];
+            var model = new ulong[512 * 8 >> order];
+            var random = new Random(order);
+            for (var i = 0; i < 3000; i++)
+            {
+                var at = random.Next(model.Length);
+                model[at] = (ulong)random.NextInt64(long.MinValue, long.MaxValue) & RefcountWidth.Max(order);
+                RefcountWidth.Set(block, order, at, model[at]);
+            }
+
+            for (var i = 0; i < model.Length; i++)
+            {
+                Assert.Equal(model[i], RefcountWidth.Get(block, order, i));
+            }
+        }
+
+        var bytes = new byte[8];
+        RefcountWidth.Set(bytes, 0, 9, 1);
+        RefcountWidth.Set(bytes, 1, 9, 3);
+        Assert.Equal([0, 2, 12, 0, 0, 0, 0, 0], bytes);
+        Assert.Throws<ArgumentOutOfRangeException>(() => RefcountWidth.Set(new byte[8], 1, 0, 4));
+    }
+
+    [Fact]
+    public void Snapshot_entries()
+    {
+        var entry = new SnapshotEntry
+        {
+            L1Offset = 0x70000, L1Entries = 2, Id = "1", Name = "before", DateSeconds = 0x11223344, DateNanoseconds = 5,
+            VmClockNanoseconds = 6, VmStateSize = 0x1_0000_0007, DiskSize = 1 << 20, Icount = 9,
+        };
+        var bytes = new byte[entry.Length];
+        Assert.Equal(72, entry.Write(bytes, 0));
+        Assert.Equal(
+            "0000000000070000" + "00000002" + "0001" + "0006" + "11223344" + "00000005" + "0000000000000006" + "ffffffff"
+            + "00000018" + "0000000100000007" + "0000000000100000" + "0000000000000009" + "31" + "6265666f7265" + "00",
+            Convert.ToHexStringLower(bytes));
+        Assert.Equal(entry, SnapshotEntry.Read(bytes, "x", out var length));
+        Assert.Equal(72, length);
+        for (var n = 0; n < 71; n++)
+        {
+            Assert.Equal(
+                ErrorCode.Corrupt,
+                Assert.Throws<BlockException>(() => SnapshotEntry.Read(bytes.AsSpan(0, n), "x", out _)).Code);
+        }
+
+        bytes[38] = 4;
+        bytes[39] = 1;
+        Assert.Equal(ErrorCode.TooLarge, Assert.Throws<BlockException>(() => SnapshotEntry.Read(bytes, "x", out _)).Code);
+    }
+
+    [Theory]
+    [InlineData(Qcow2CompressionType.Zlib)]
+    [InlineData(Qcow2CompressionType.Zstd)]
+    public void Codecs(Qcow2CompressionType type)
+    {
+        using var codec = ClusterCodecs.Create(type);
+        var cluster = new byte[65536];
+        new Random(1).NextBytes(cluster.AsSpan(0, 20000));
+        var packed = new byte[65536];
+        for (var round = 0; round < 3; round++)
+        {
+            var n = codec.Compress(cluster, packed);
+            Assert.InRange(n, 20000, 30000);
+            var plain = new byte[65536];
+            packed.AsSpan(n).Fill(0xa5);
+            Assert.True(codec.TryDecompress(packed.AsSpan(0, n + 511), plain)); // whole sectors: more follows
+            Assert.Equal(cluster, plain);
+            Assert.False(codec.TryDecompress(packed.AsSpan(0, n / 2), plain));
+            Assert.False(codec.TryDecompress(plain.AsSpan(1000, 4000), new byte[65536]));
+            Assert.Equal(0, codec.Compress(cluster, packed.AsSpan(0, 1000)));
+        }
+
+        new Random(2).NextBytes(cluster);
+        Assert.Equal(0, codec.Compress(cluster, packed));
+    }
+}
