@@ -1,0 +1,128 @@
+using System.Buffers;
+using Byre.Formats.Qcow2.Metadata;
+using Byre.Nodes;
+using Byre.Storage;
+
+namespace Byre.Formats.Qcow2.Data;
+
+/// <summary>
+/// Stores whole clusters compressed: several are compressed at the same time, then packed one behind the other. What does
+/// not get smaller is written plainly.
+/// </summary>
+internal sealed class CompressedWrites(
+    BlockEdge file,
+    GuestMap map,
+    CompressedClusters compressed,
+    WritePath writes,
+    ClusterAllocator allocator,
+    InFlightAllocations claims,
+    OverlapGuard guard,
+    HeaderStore headers,
+    bool punchReplaced,
+    Func<long> imageLength)
+{
+    private const int AtOnce = 8;
+
+    /// <summary>Writes clusters; the last may be short where the disk ends.</summary>
+    /// <exception cref="BlockException"><see cref="ErrorCode.Invalid"/>: not whole clusters.</exception>
+    public async ValueTask WriteAsync(long guest, ReadOnlyMemory<byte> bytes)
+    {
+        var end = guest + bytes.Length;
+        if ((guest & (map.ClusterSize - 1)) != 0 || ((end & (map.ClusterSize - 1)) != 0 && end != imageLength()))
+        {
+            throw new BlockException(ErrorCode.Invalid, "Compressed data must be written in whole clusters.", file.Node.FileName, guest);
+        }
+
+        while (!bytes.IsEmpty)
+        {
+            var n = (int)Math.Min(bytes.Length, (long)AtOnce << map.ClusterBits);
+            await WriteSomeAsync(guest, bytes[..n]).ConfigureAwait(false);
+            guest += n;
+            bytes = bytes[n..];
+        }
+    }
+
+    private async ValueTask WriteSomeAsync(long guest, ReadOnlyMemory<byte> bytes)
+    {
+        var count = (bytes.Length + map.ClusterSize - 1) >> map.ClusterBits;
+        var work = new Task<(IMemoryOwner<byte> Buffer, int Length)?>[count];
+        IMemoryOwner<byte>? padded = null;
+        for (var i = 0; i < count; i++)
+        {
+            var cluster = bytes.Slice(i << map.ClusterBits, Math.Min(map.ClusterSize, bytes.Length - (i << map.ClusterBits)));
+            if (cluster.Length < map.ClusterSize)
+            {
+                padded = BufferPool.Rent(map.ClusterSize);
+                padded.Memory.Span[cluster.Length..].Clear();
+                cluster.CopyTo(padded.Memory);
+                cluster = padded.Memory;
+            }
+
+            work[i] = compressed.CompressAsync(cluster);
+        }
+
+        System.Runtime.ExceptionServices.ExceptionDispatchInfo? failure = null;
+        for (var i = 0; i < count; i++)
+        {
+            try
+            {
+                var result = await work[i].ConfigureAwait(false);
+                using var buffer = result?.Buffer;
+                if (failure is null)
+                {
+                    var at = i << map.ClusterBits;
+                    await StoreAsync(guest + at, bytes.Slice(at, Math.Min(map.ClusterSize, bytes.Length - at)), result).ConfigureAwait(false);
+                }
+            }
+            catch (Exception e)
+            {
+                failure ??= System.Runtime.ExceptionServices.ExceptionDispatchInfo.Capture(e); // the others use our buffers until they end
+            }
+        }
+
+        padded?.Dispose();
+        failure?.Throw();
+    }
+
+    private async ValueTask StoreAsync(long guest, ReadOnlyMemory<byte> plain, (IMemoryOwner<byte> Buffer, int Length)? packed)
+    {
+        if (packed is not { } p)
+        {
+            await writes.WriteAsync(guest, plain).ConfigureAwait(false);
+            return;
+        }
+
+        using var claim = await claims.ClaimAsync(guest, guest + map.ClusterSize).ConfigureAwait(false);
+        await map.EnsureTableAsync(guest).ConfigureAwait(false);
+        var old = (await map.EntriesAsync(guest, 1).ConfigureAwait(false))[0];
+        var offset = await allocator.AllocateBytesAsync(p.Length).ConfigureAwait(false);
+        var entry = map.CompressedEntry(offset, p.Length);
+        try
+        {
+            if (guard.Find(offset, p.Length) is var hit && hit != OverlapChecks.None)
+            {
+                throw await headers.CorruptAsync($"a write at {offset:#x} would overwrite {OverlapGuard.Describe(hit)}", offset).ConfigureAwait(false);
+            }
+
+            compressed.Forget(entry.Raw);
+            file.DebugEvent(BlkdebugEvent.WriteCompressed);
+            await file.WriteAsync(offset, p.Buffer.Memory[..p.Length]).ConfigureAwait(false);
+            var freed = new List<FreedRange>();
+            if ((old.Raw & GuestMap.CompressedBit) != 0)
+            {
+                freed.Add(map.CompressedRange(old.Raw, punchReplaced));
+            }
+            else if (map.HasHost(old))
+            {
+                freed.Add(new FreedRange(GuestMap.HostOf(old), 1, punchReplaced));
+            }
+
+            await map.ChangeAsync(guest, new[] { entry }, freed).ConfigureAwait(false);
+        }
+        catch
+        {
+            await allocator.ReleaseAsync(map.CompressedRange(entry.Raw, false)).ConfigureAwait(false);
+            throw;
+        }
+    }
+}

@@ -1,0 +1,71 @@
+using System.Runtime.CompilerServices;
+using Byre.Formats.Qcow2.Layout;
+using Byre.Formats.Qcow2.Metadata;
+using Byre.Nodes;
+
+namespace Byre.Formats.Qcow2.Data;
+
+/// <summary>Reads the guest's disk: host clusters that follow each other in one read of the file.</summary>
+internal sealed class ReadPath(BlockEdge data, BlockEdge? backing, GuestMap map, CompressedClusters compressed)
+{
+    /// <summary>Reads. What is mapped, in memory and in one piece completes without waiting where the file does.</summary>
+    public ValueTask ReadAsync(long guest, Memory<byte> buffer)
+    {
+        if (map.TryFind(guest, buffer.Length, out var run) && run.Length == buffer.Length)
+        {
+            return ReadRunAsync(run, guest, buffer);
+        }
+
+        return ReadRunsAsync(guest, buffer);
+    }
+
+    /// <summary>The range reads as zeroes, by what the tables say of it and by where the backing layer ends.</summary>
+    public bool IsZero(SubclusterKind kind, long guest) => kind switch
+    {
+        SubclusterKind.ZeroPlain or SubclusterKind.ZeroAllocated => true,
+        SubclusterKind.UnallocatedPlain or SubclusterKind.UnallocatedAllocated => backing is null || guest >= backing.Length,
+        _ => false,
+    };
+
+    [AsyncMethodBuilder(typeof(PoolingAsyncValueTaskMethodBuilder))]
+    private async ValueTask ReadRunsAsync(long guest, Memory<byte> buffer)
+    {
+        while (!buffer.IsEmpty)
+        {
+            if (!map.TryFind(guest, buffer.Length, out var run))
+            {
+                await map.LoadAsync(guest).ConfigureAwait(false);
+                continue;
+            }
+
+            await ReadRunAsync(run, guest, buffer[..(int)run.Length]).ConfigureAwait(false);
+            guest += run.Length;
+            buffer = buffer[(int)run.Length..];
+        }
+    }
+
+    private ValueTask ReadRunAsync(in GuestRun run, long guest, Memory<byte> buffer)
+    {
+        switch (run.Kind)
+        {
+            case SubclusterKind.Normal:
+                data.DebugEvent(BlkdebugEvent.ReadAio);
+                return PaddedReads.ReadAsync(data, run.HostOffset, buffer);
+            case SubclusterKind.Compressed:
+                return compressed.ReadAsync(run.Raw, guest, buffer);
+            case SubclusterKind.Invalid:
+                return FailAsync(guest, run.Raw);
+            default:
+                if (IsZero(run.Kind, guest))
+                {
+                    buffer.Span.Clear();
+                    return default;
+                }
+
+                data.DebugEvent(BlkdebugEvent.ReadBackingAio);
+                return PaddedReads.ReadAsync(backing!, guest, buffer);
+        }
+    }
+
+    private async ValueTask FailAsync(long guest, ulong raw) => throw await map.InvalidAsync(guest, raw).ConfigureAwait(false);
+}

@@ -1,0 +1,307 @@
+using System.Runtime.CompilerServices;
+using Byre.Formats.Qcow2.Layout;
+using Byre.Formats.Qcow2.Metadata;
+using Byre.Nodes;
+using Byre.Storage;
+
+namespace Byre.Formats.Qcow2.Data;
+
+/// <summary>
+/// Writes the guest's disk. What is mapped and not shared is written in place; else clusters are allocated, the data and
+/// what must be copied around it is written, and then the clusters are linked.
+/// </summary>
+internal sealed class WritePath(
+    BlockEdge file,
+    BlockEdge? dataFile,
+    GuestMap map,
+    ReadPath reads,
+    ClusterAllocator allocator,
+    InFlightAllocations claims,
+    OverlapGuard guard,
+    HeaderStore headers,
+    bool punchReplaced,
+    Func<long> imageLength)
+{
+    private const int GatherLimit = 256 << 10;
+
+    private readonly BlockEdge data = dataFile ?? file;
+
+    private enum Way
+    {
+        InPlace,
+        Reuse,
+        Allocate,
+    }
+
+    /// <summary>Writes.</summary>
+    public ValueTask WriteAsync(long guest, ReadOnlyMemory<byte> bytes)
+    {
+        if (map.TryFind(guest, bytes.Length, out var run) && run.Kind == SubclusterKind.Normal && run.IsCopied && run.Length == bytes.Length)
+        {
+            return WriteInPlaceAsync(run.HostOffset, bytes);
+        }
+
+        return WriteRunsAsync(guest, bytes);
+    }
+
+    [AsyncMethodBuilder(typeof(PoolingAsyncValueTaskMethodBuilder))]
+    private async ValueTask WriteRunsAsync(long guest, ReadOnlyMemory<byte> bytes)
+    {
+        while (!bytes.IsEmpty)
+        {
+            var run = await map.FindAsync(guest, bytes.Length).ConfigureAwait(false);
+            int n;
+            if (run.Kind == SubclusterKind.Normal && run.IsCopied)
+            {
+                n = (int)run.Length;
+                await WriteInPlaceAsync(run.HostOffset, bytes[..n]).ConfigureAwait(false);
+            }
+            else
+            {
+                n = (int)Math.Min(bytes.Length, map.SliceEnd(guest) - guest);
+                var mask = -(long)map.ClusterSize;
+                using var claim = await claims.ClaimAsync(guest & mask, (guest + n + map.ClusterSize - 1) & mask).ConfigureAwait(false);
+                n = await WriteClaimedAsync(guest, bytes[..n]).ConfigureAwait(false);
+            }
+
+            guest += n;
+            bytes = bytes[n..];
+        }
+    }
+
+    private ValueTask WriteInPlaceAsync(long host, ReadOnlyMemory<byte> bytes)
+    {
+        if (dataFile is null && guard.Find(host, bytes.Length) is var hit && hit != OverlapChecks.None)
+        {
+            return RefuseAsync(host, hit);
+        }
+
+        data.DebugEvent(BlkdebugEvent.WriteAio);
+        return data.WriteAsync(host, bytes);
+    }
+
+    private async ValueTask RefuseAsync(long host, OverlapChecks hit) =>
+        throw await headers.CorruptAsync($"a write at {host:#x} would overwrite {OverlapGuard.Describe(hit)}", host).ConfigureAwait(false);
+
+    /// <summary>Writes a prefix of the range, whose clusters are claimed and whose entries are in one slice.</summary>
+    /// <returns>How many bytes.</returns>
+    internal async ValueTask<int> WriteClaimedAsync(long guest, ReadOnlyMemory<byte> bytes)
+    {
+        await map.EnsureTableAsync(guest).ConfigureAwait(false);
+        var first = guest & -map.ClusterSize;
+        var count = (int)((guest + bytes.Length - first + map.ClusterSize - 1) >> map.ClusterBits);
+        var entries = await map.EntriesAsync(first, count).ConfigureAwait(false);
+        var way = await WayOfAsync(entries[0], guest, guest + bytes.Length).ConfigureAwait(false);
+        var same = 1;
+        while (same < count
+            && (way == Way.Allocate || GuestMap.HostOf(entries[same]) == GuestMap.HostOf(entries[same - 1]) + map.ClusterSize)
+            && await WayOfAsync(entries[same], first + ((long)same << map.ClusterBits), guest + bytes.Length).ConfigureAwait(false) == way)
+        {
+            same++;
+        }
+
+        HostRun run;
+        if (way != Way.Allocate)
+        {
+            run = new HostRun(GuestMap.HostOf(entries[0]), same, false);
+        }
+        else if (dataFile is not null)
+        {
+            run = new HostRun(first, same, dataFile.Node.GrowsOnWrite && first >= dataFile.Length);
+        }
+        else
+        {
+            run = await allocator.AllocateAsync(same).ConfigureAwait(false);
+        }
+
+        var end = Math.Min(guest + bytes.Length, first + ((long)run.Count << map.ClusterBits));
+        bytes = bytes[..(int)(end - guest)];
+        if (way == Way.InPlace)
+        {
+            await WriteInPlaceAsync(run.Offset + (guest - first), bytes).ConfigureAwait(false);
+            return bytes.Length;
+        }
+
+        try
+        {
+            await FillAndLinkAsync(guest, bytes, run, entries, way).ConfigureAwait(false);
+        }
+        catch when (way == Way.Allocate && dataFile is null)
+        {
+            await allocator.ReleaseAsync(new FreedRange(run.Offset, run.Count, false)).ConfigureAwait(false);
+            throw;
+        }
+
+        return bytes.Length;
+    }
+
+    /// <summary>How the part of a range that lies in one cluster is written.</summary>
+    private async ValueTask<Way> WayOfAsync(ClusterEntry entry, long guest, long end)
+    {
+        var cluster = guest & -map.ClusterSize;
+        var last = (int)((Math.Min(end, cluster + map.ClusterSize) - 1 - cluster) / map.SubclusterSize);
+        var way = map.HasHost(entry) && (entry.Raw & GuestMap.Copied) != 0 ? Way.InPlace : Way.Allocate;
+        for (var sub = (int)((guest - cluster) / map.SubclusterSize); sub <= last; sub++)
+        {
+            var kind = map.KindOf(entry, sub);
+            if (kind == SubclusterKind.Invalid)
+            {
+                throw await map.InvalidAsync(guest, entry.Raw).ConfigureAwait(false);
+            }
+
+            way = way == Way.InPlace && kind != SubclusterKind.Normal ? Way.Reuse : way;
+        }
+
+        return way;
+    }
+
+    private async ValueTask FillAndLinkAsync(long guest, ReadOnlyMemory<byte> bytes, HostRun run, ClusterEntry[] entries, Way way)
+    {
+        var first = guest & -map.ClusterSize;
+        var end = guest + bytes.Length;
+        var lastCluster = (end - 1) & -map.ClusterSize;
+        var lastEntry = entries[(lastCluster - first) >> map.ClusterBits];
+        var copyStart = CopyStart(entries[0], guest, way);
+        var copyEnd = CopyEnd(lastEntry, end, way);
+        if (dataFile is null && guard.Find(run.Offset, (long)run.Count << map.ClusterBits) is var hit && hit != OverlapChecks.None)
+        {
+            await RefuseAsync(run.Offset, hit).ConfigureAwait(false);
+        }
+
+        var host = run.Offset - first;
+        var headIsZero = guest == copyStart || await IsZeroAsync(copyStart, guest).ConfigureAwait(false);
+        var tailIsZero = end == copyEnd || await IsZeroAsync(end, copyEnd).ConfigureAwait(false);
+        var from = run.IsFresh && headIsZero ? guest : copyStart;
+        var to = run.IsFresh && tailIsZero ? end : copyEnd;
+        data.DebugEvent(BlkdebugEvent.WriteAio);
+        if (from == guest && to == end)
+        {
+            await data.WriteAsync(host + guest, bytes).ConfigureAwait(false);
+        }
+        else if (to - from <= GatherLimit)
+        {
+            using var whole = BufferPool.Rent((int)(to - from));
+            await FillAsync(from, whole.Memory[..(int)(guest - from)], headIsZero).ConfigureAwait(false);
+            bytes.CopyTo(whole.Memory[(int)(guest - from)..]);
+            await FillAsync(end, whole.Memory[(int)(end - from)..], tailIsZero).ConfigureAwait(false);
+            data.DebugEvent(BlkdebugEvent.CowWrite);
+            await data.WriteAsync(host + from, whole.Memory).ConfigureAwait(false);
+        }
+        else
+        {
+            await CopyAsync(from, guest, host, headIsZero).ConfigureAwait(false);
+            await data.WriteAsync(host + guest, bytes).ConfigureAwait(false);
+            await CopyAsync(end, to, host, tailIsZero).ConfigureAwait(false);
+        }
+
+        await LinkAsync(first, run, entries, way, copyStart, copyEnd).ConfigureAwait(false);
+    }
+
+    private async ValueTask LinkAsync(long first, HostRun run, ClusterEntry[] entries, Way way, long copyStart, long copyEnd)
+    {
+        var count = (int)((copyEnd - first + map.ClusterSize - 1) >> map.ClusterBits);
+        var linked = new ClusterEntry[count];
+        List<FreedRange>? freed = null;
+        for (var i = 0; i < count; i++)
+        {
+            var cluster = first + ((long)i << map.ClusterBits);
+            var old = entries[i];
+            var bitmap = (old.Raw & GuestMap.CompressedBit) != 0 ? 0 : old.Bitmap;
+            if (map.HasSubclusters)
+            {
+                var from = (int)((Math.Max(copyStart, cluster) - cluster) / map.SubclusterSize);
+                var to = (int)((Math.Min(copyEnd, cluster + map.ClusterSize) - cluster + map.SubclusterSize - 1) / map.SubclusterSize);
+                var bits = ((1UL << to) - 1) & ~((1UL << from) - 1);
+                bitmap = (bitmap | bits) & ~(bits << 32);
+            }
+
+            linked[i] = new ClusterEntry((ulong)(run.Offset + ((long)i << map.ClusterBits)) | GuestMap.Copied, bitmap);
+            if (way == Way.Allocate && dataFile is null)
+            {
+                if ((old.Raw & GuestMap.CompressedBit) != 0)
+                {
+                    (freed ??= []).Add(map.CompressedRange(old.Raw, punchReplaced));
+                }
+                else if (map.HasHost(old))
+                {
+                    (freed ??= []).Add(new FreedRange(GuestMap.HostOf(old), 1, punchReplaced));
+                }
+            }
+        }
+
+        await map.ChangeAsync(first, linked, freed).ConfigureAwait(false);
+    }
+
+    /// <summary>Where the first cluster's or subcluster's copy begins, so that it is whole.</summary>
+    private long CopyStart(in ClusterEntry entry, long guest, Way way)
+    {
+        var cluster = guest & -map.ClusterSize;
+        if (way == Way.Allocate && HoldsData(entry))
+        {
+            return cluster;
+        }
+
+        var sub = guest & -map.SubclusterSize;
+        return way == Way.Reuse && map.KindOf(entry, (int)((sub - cluster) / map.SubclusterSize)) == SubclusterKind.Normal ? guest : sub;
+    }
+
+    /// <summary>Where the last cluster's or subcluster's copy ends.</summary>
+    private long CopyEnd(in ClusterEntry entry, long end, Way way)
+    {
+        var cluster = (end - 1) & -map.ClusterSize;
+        if (way == Way.Allocate && HoldsData(entry))
+        {
+            return cluster + map.ClusterSize;
+        }
+
+        var sub = (end - 1) & -map.SubclusterSize;
+        return way == Way.Reuse && map.KindOf(entry, (int)((sub - cluster) / map.SubclusterSize)) == SubclusterKind.Normal
+            ? end : sub + map.SubclusterSize;
+    }
+
+    /// <summary>A new cluster must take over bytes that this layer holds, wherever in the cluster they are.</summary>
+    private bool HoldsData(in ClusterEntry entry) =>
+        (entry.Raw & GuestMap.CompressedBit) != 0
+        || (map.HasHost(entry) && (!map.HasSubclusters || (uint)entry.Bitmap != 0));
+
+    private async ValueTask<bool> IsZeroAsync(long start, long end)
+    {
+        end = Math.Min(end, imageLength());
+        while (start < end)
+        {
+            var run = await map.FindAsync(start, end - start).ConfigureAwait(false);
+            if (!reads.IsZero(run.Kind, start))
+            {
+                return false;
+            }
+
+            start += run.Length;
+        }
+
+        return true;
+    }
+
+    /// <summary>Fills a buffer with what the guest's disk holds from an offset on; past its end zeroes.</summary>
+    private async ValueTask FillAsync(long guest, Memory<byte> buffer, bool isZero)
+    {
+        var there = isZero ? 0 : (int)Math.Clamp(imageLength() - guest, 0, buffer.Length);
+        buffer.Span[there..].Clear();
+        if (there > 0)
+        {
+            data.DebugEvent(BlkdebugEvent.CowRead);
+            await reads.ReadAsync(guest, buffer[..there]).ConfigureAwait(false);
+        }
+    }
+
+    private async ValueTask CopyAsync(long start, long end, long host, bool isZero)
+    {
+        while (start < end)
+        {
+            using var piece = BufferPool.Rent((int)Math.Min(end - start, GatherLimit));
+            await FillAsync(start, piece.Memory, isZero).ConfigureAwait(false);
+            data.DebugEvent(BlkdebugEvent.CowWrite);
+            await data.WriteAsync(host + start, piece.Memory).ConfigureAwait(false);
+            start += piece.Memory.Length;
+        }
+    }
+}

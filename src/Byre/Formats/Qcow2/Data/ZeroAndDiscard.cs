@@ -1,0 +1,271 @@
+using Byre.Formats.Qcow2.Metadata;
+using Byre.Nodes;
+
+namespace Byre.Formats.Qcow2.Data;
+
+/// <summary>Makes ranges read as zeroes, or gives their space back, by changing the mapping.</summary>
+internal sealed class ZeroAndDiscard(
+    BlockEdge? dataFile,
+    BlockEdge? backing,
+    GuestMap map,
+    ReadPath reads,
+    WritePath writes,
+    InFlightAllocations claims,
+    bool isRawData,
+    Qcow2OpenOptions options,
+    Func<long> imageLength)
+{
+    /// <summary>Makes a range read as zeroes without writing them.</summary>
+    /// <returns>False where zeroes must be written.</returns>
+    public async ValueTask<bool> TryZeroAsync(long guest, long length, bool mayUnmap)
+    {
+        var end = guest + length;
+        var whole = end == imageLength() ? Up(end) : end;
+        if (((guest | whole) & (map.SubclusterSize - 1)) != 0)
+        {
+            // A part of a subcluster: it is enough if all of that reads as zeroes already.
+            return await IsZeroAsync(guest & -map.SubclusterSize, Math.Min(imageLength(), (end + map.SubclusterSize - 1) & -map.SubclusterSize))
+                .ConfigureAwait(false);
+        }
+
+        if (!map.CanFlagZero)
+        {
+            if (backing is not null)
+            {
+                return false;
+            }
+
+            await ChangeAsync(guest, whole, (at, stop) => UnmapAsync(at, stop, full: false, options.PassDiscardRequest)).ConfigureAwait(false);
+            return true;
+        }
+
+        if (isRawData)
+        {
+            var there = Math.Min(end, dataFile!.Length);
+            if (guest < there || dataFile.Node.GrowsOnWrite)
+            {
+                await dataFile.WriteZeroesAsync(guest, end - guest, mayUnmap ? WriteFlags.MayUnmap : WriteFlags.None).ConfigureAwait(false);
+            }
+        }
+
+        await ChangeAsync(guest, whole, (at, stop) => FlagZeroAsync(at, stop, mayUnmap)).ConfigureAwait(false);
+        return true;
+    }
+
+    /// <summary>Gives the space of whole clusters back; the last cluster of the disk may be a part.</summary>
+    public async ValueTask DiscardAsync(long guest, long length)
+    {
+        var end = guest + length == imageLength() ? Up(guest + length) : (guest + length) & -map.ClusterSize;
+        var start = Up(guest);
+        if (start >= end || (!map.CanFlagZero && backing is not null))
+        {
+            return; // without zero flags a discarded cluster would show what the backing file holds
+        }
+
+        if (isRawData)
+        {
+            var stop = Math.Min(Math.Min(end, imageLength()), dataFile!.Length);
+            if (start < stop)
+            {
+                await dataFile.WriteZeroesAsync(start, stop - start, WriteFlags.MayUnmap).ConfigureAwait(false);
+            }
+        }
+
+        await ChangeAsync(start, end, (at, stop) => UnmapAsync(at, stop, full: false, options.PassDiscardRequest)).ConfigureAwait(false);
+    }
+
+    /// <summary>Forgets all that this layer says of whole clusters: they are beyond the disk's end.</summary>
+    public ValueTask CutAsync(long start, long end) =>
+        ChangeAsync(start, end, (at, stop) => UnmapAsync(at, stop, full: true, punch: true));
+
+    /// <summary>Does something to all clusters of a range, those of one slice at a time.</summary>
+    private async ValueTask ChangeAsync(long start, long end, Func<long, long, ValueTask> change)
+    {
+        while (start < end)
+        {
+            if (!map.HasTable(start) && backing is null)
+            {
+                start = map.TableEnd(start); // nothing is there, so it reads as zeroes
+                continue;
+            }
+
+            var stop = Math.Min(end, map.SliceEnd(start));
+            using (await claims.ClaimAsync(start & -map.ClusterSize, Up(stop)).ConfigureAwait(false))
+            {
+                await change(start, stop).ConfigureAwait(false);
+            }
+
+            start = stop;
+        }
+    }
+
+    private async ValueTask FlagZeroAsync(long start, long end, bool mayUnmap)
+    {
+        var first = start & -map.ClusterSize;
+        var entries = await map.EntriesAsync(first, (int)((Up(end) - first) >> map.ClusterBits)).ConfigureAwait(false);
+        var changed = new ClusterEntry[entries.Length];
+        List<FreedRange>? freed = null;
+        List<(long Start, int Length)>? asData = null;
+        var any = false;
+        for (var i = 0; i < entries.Length; i++)
+        {
+            var cluster = first + ((long)i << map.ClusterBits);
+            var from = Math.Max(start, cluster);
+            var to = Math.Min(end, cluster + map.ClusterSize);
+            changed[i] = entries[i];
+            if (to - from == map.ClusterSize)
+            {
+                changed[i] = await ZeroedAsync(entries[i], cluster, mayUnmap, freed ??= []).ConfigureAwait(false);
+            }
+            else if ((entries[i].Raw & GuestMap.CompressedBit) != 0)
+            {
+                (asData ??= []).Add((from, (int)(to - from)));
+            }
+            else
+            {
+                var bits = SubclusterBits(from - cluster, to - cluster);
+                changed[i] = entries[i] with { Bitmap = (entries[i].Bitmap & ~bits) | (bits << 32) };
+            }
+
+            any |= changed[i] != entries[i];
+        }
+
+        if (any)
+        {
+            await map.EnsureTableAsync(first).ConfigureAwait(false);
+            await map.ChangeAsync(first, changed, freed).ConfigureAwait(false);
+        }
+
+        foreach (var (at, length) in asData ?? [])
+        {
+            var zeroes = new byte[length];
+            for (var done = 0; done < length;)
+            {
+                done += await writes.WriteClaimedAsync(at + done, zeroes.AsMemory(done)).ConfigureAwait(false);
+            }
+        }
+    }
+
+    private async ValueTask<ClusterEntry> ZeroedAsync(ClusterEntry entry, long guest, bool mayUnmap, List<FreedRange> freed)
+    {
+        if (IsAllZero(entry, guest) && !(mayUnmap && map.HasHost(entry)))
+        {
+            return entry;
+        }
+
+        var flag = map.HasSubclusters ? 0 : GuestMap.ZeroBit;
+        var bitmap = map.HasSubclusters ? GuestMap.AllZeroes : 0;
+        if ((entry.Raw & GuestMap.CompressedBit) != 0)
+        {
+            freed.Add(map.CompressedRange(entry.Raw, options.PassDiscardOther));
+            return new ClusterEntry(flag, bitmap);
+        }
+
+        if (!mayUnmap || options.DiscardNoUnref || !map.HasHost(entry) || isRawData)
+        {
+            return new ClusterEntry(map.HasHost(entry) ? entry.Raw | flag : flag, bitmap);
+        }
+
+        await FreeAsync(entry, options.PassDiscardRequest, freed).ConfigureAwait(false);
+        return new ClusterEntry(flag, bitmap);
+    }
+
+    private async ValueTask UnmapAsync(long start, long end, bool full, bool punch)
+    {
+        var first = start & -map.ClusterSize;
+        var entries = await map.EntriesAsync(first, (int)((Up(end) - first) >> map.ClusterBits)).ConfigureAwait(false);
+        var changed = new ClusterEntry[entries.Length];
+        var freed = new List<FreedRange>();
+        var any = false;
+        for (var i = 0; i < entries.Length; i++)
+        {
+            var entry = entries[i];
+            var compressed = (entry.Raw & GuestMap.CompressedBit) != 0;
+            var hasHost = map.HasHost(entry);
+            var isSomething = compressed || hasHost || entry.Raw != 0 || entry.Bitmap != 0;
+            changed[i] = full ? default
+                : backing is null && !isSomething ? entry
+                : map.HasSubclusters ? new ClusterEntry(0, GuestMap.AllZeroes)
+                : new ClusterEntry(map.CanFlagZero ? GuestMap.ZeroBit : 0, 0);
+            if (compressed)
+            {
+                freed.Add(map.CompressedRange(entry.Raw, punch));
+            }
+            else if (hasHost && !full && options.DiscardNoUnref)
+            {
+                changed[i] = map.HasSubclusters ? entry with { Bitmap = GuestMap.AllZeroes } : entry with { Raw = entry.Raw | changed[i].Raw };
+                if (!map.CanFlagZero)
+                {
+                    changed[i] = entry; // version 2 cannot keep a cluster and read as zeroes
+                }
+            }
+            else if (hasHost)
+            {
+                await FreeAsync(entry, punch, freed).ConfigureAwait(false);
+            }
+
+            any |= changed[i] != entries[i];
+        }
+
+        if (any)
+        {
+            await map.EnsureTableAsync(first).ConfigureAwait(false);
+            await map.ChangeAsync(first, changed, freed).ConfigureAwait(false);
+        }
+    }
+
+    /// <summary>
+    /// A host cluster goes. In an external data file it has no refcount and its place belongs to the guest's cluster for ever,
+    /// so the space is given back at once.
+    /// </summary>
+    private async ValueTask FreeAsync(ClusterEntry entry, bool punch, List<FreedRange> freed)
+    {
+        if (dataFile is null)
+        {
+            freed.Add(new FreedRange(GuestMap.HostOf(entry), 1, punch));
+        }
+        else if (punch && !isRawData)
+        {
+            var host = GuestMap.HostOf(entry);
+            var stop = Math.Min(host + map.ClusterSize, dataFile.Length);
+            if (host < stop)
+            {
+                await dataFile.DiscardAsync(host, stop - host).ConfigureAwait(false);
+            }
+        }
+    }
+
+    private bool IsAllZero(in ClusterEntry entry, long guest)
+    {
+        for (var sub = 0; sub < map.Subclusters; sub++)
+        {
+            if (!reads.IsZero(map.KindOf(entry, sub), guest))
+            {
+                return false;
+            }
+        }
+
+        return true;
+    }
+
+    private async ValueTask<bool> IsZeroAsync(long start, long end)
+    {
+        while (start < end)
+        {
+            var run = await map.FindAsync(start, end - start).ConfigureAwait(false);
+            if (!reads.IsZero(run.Kind, start))
+            {
+                return false;
+            }
+
+            start += run.Length;
+        }
+
+        return true;
+    }
+
+    private ulong SubclusterBits(long from, long to) =>
+        ((1UL << (int)(to / map.SubclusterSize)) - 1) & ~((1UL << (int)(from / map.SubclusterSize)) - 1);
+
+    private long Up(long offset) => (offset + map.ClusterSize - 1) & -map.ClusterSize;
+}

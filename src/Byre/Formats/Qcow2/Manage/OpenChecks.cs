@@ -1,0 +1,95 @@
+using Byre.Formats.Qcow2.Layout;
+using Byre.Formats.Qcow2.Metadata;
+using Byre.Nodes;
+
+namespace Byre.Formats.Qcow2.Manage;
+
+/// <summary>What is looked at before an image is used.</summary>
+internal static class OpenChecks
+{
+    private const ulong OffsetMask = 0x00FFFFFFFFFFFE00;
+
+    /// <summary>Throws where the image cannot be opened this way.</summary>
+    public static void Check(Qcow2Header header, BlockEdge? dataFile, bool writable, string name)
+    {
+        if (header.CryptMethod != 0)
+        {
+            throw new BlockException(ErrorCode.NotSupported, $"The image '{name}' is encrypted, which is not supported", name);
+        }
+
+        if (header.HasDataFile != dataFile is not null)
+        {
+            throw new BlockException(
+                ErrorCode.Invalid,
+                header.HasDataFile ? $"The image '{name}' needs its external data file" : $"The image '{name}' has no external data file",
+                name);
+        }
+
+        var perTable = (long)(header.ClusterSize / header.L2EntrySize) << header.ClusterBits;
+        if (header.Size > 0 && (header.Size - 1) / perTable >= header.L1Entries)
+        {
+            throw new BlockException(ErrorCode.Corrupt, $"The L1 table of the image '{name}' is too small for its size", name);
+        }
+
+        if (writable && (header.Incompatible & IncompatibleFeatures.Corrupt) != 0)
+        {
+            throw new BlockException(
+                ErrorCode.Corrupt, $"The image '{name}' is marked corrupt and cannot be opened for writing before it is repaired", name);
+        }
+
+        if (writable && (header.Incompatible & IncompatibleFeatures.Dirty) != 0)
+        {
+            throw new BlockException(
+                ErrorCode.Corrupt, $"The image '{name}' was not closed properly and cannot be opened for writing before it is repaired", name);
+        }
+
+        if (writable && header.RefcountTableClusters == 0)
+        {
+            throw new BlockException(ErrorCode.Corrupt, $"The image '{name}' has no refcount table and must be repaired", name);
+        }
+    }
+
+    /// <summary>Tells the guard where metadata is.</summary>
+    public static async ValueTask FillGuardAsync(
+        OverlapGuard guard, BlockEdge file, Qcow2Header header, ResidentTable l1, ResidentTable refcountTable)
+    {
+        guard.Add(OverlapChecks.MainHeader, 0, header.ClusterSize);
+        guard.Add(OverlapChecks.ActiveL1, header.L1Offset, header.L1Entries * 8L);
+        guard.Add(OverlapChecks.RefcountTable, header.RefcountTableOffset, (long)header.RefcountTableClusters << header.ClusterBits);
+        AddTables(guard, OverlapChecks.ActiveL2, l1, header.ClusterSize);
+        AddTables(guard, OverlapChecks.RefcountBlock, refcountTable, header.ClusterSize);
+        var at = header.SnapshotsOffset;
+        for (var i = 0; i < header.SnapshotCount; i++)
+        {
+            var bytes = new byte[40];
+            await PaddedReads.ReadAsync(file, at, bytes).ConfigureAwait(false);
+            var length = SnapshotEntry.LengthOf(bytes, file.Node.FileName);
+            bytes = new byte[length];
+            await PaddedReads.ReadAsync(file, at, bytes).ConfigureAwait(false);
+            var entry = SnapshotEntry.Read(bytes, file.Node.FileName, out length);
+            guard.Add(OverlapChecks.SnapshotTable, at, length);
+            if (entry.L1Offset > 0 && entry.L1Entries <= Qcow2Limits.MaxL1Bytes / 8)
+            {
+                guard.Add(OverlapChecks.InactiveL1, entry.L1Offset, entry.L1Entries * 8L);
+                if (guard.Knows(OverlapChecks.InactiveL2))
+                {
+                    var table = await ResidentTable.ReadAsync(file, entry.L1Offset, (int)entry.L1Entries).ConfigureAwait(false);
+                    AddTables(guard, OverlapChecks.InactiveL2, table, header.ClusterSize);
+                }
+            }
+
+            at += length;
+        }
+    }
+
+    private static void AddTables(OverlapGuard guard, OverlapChecks kind, ResidentTable table, int clusterSize)
+    {
+        for (var i = 0; i < table.Count; i++)
+        {
+            if ((long)(table[i] & OffsetMask) is var offset && offset != 0)
+            {
+                guard.Add(kind, offset, clusterSize);
+            }
+        }
+    }
+}

@@ -1,0 +1,279 @@
+using Byre.Formats.Qcow2.Data;
+using Byre.Formats.Qcow2.Layout;
+using Byre.Formats.Qcow2.Metadata;
+using Byre.Nodes;
+
+namespace Byre.Formats.Qcow2.Manage;
+
+/// <summary>Changes the length of the guest's disk.</summary>
+internal sealed class Resize(
+    BlockEdge file,
+    BlockEdge? dataFile,
+    BlockEdge? backing,
+    Lock gate,
+    ResidentTable l1,
+    HeaderStore headers,
+    ClusterAllocator allocator,
+    OverlapGuard guard,
+    GuestMap map,
+    ReadPath reads,
+    WritePath writes,
+    ZeroAndDiscard zeroes,
+    WriteBackRound round,
+    AsyncMutex roundLock,
+    InFlightAllocations claims,
+    bool isRawData)
+{
+    private const int Sector = 512;
+    private const int Chunk = 1 << 20;
+
+    /// <summary>Resizes. Nobody uses what is beyond a lower end.</summary>
+    public async ValueTask RunAsync(long before, long length, Preallocation preallocation, Action<long> setLength)
+    {
+        var name = file.Node.FileName;
+        if (length % Sector != 0)
+        {
+            throw new BlockException(ErrorCode.Invalid, $"The size of the image '{name}' must be a multiple of {Sector} bytes", name);
+        }
+
+        if (length < before)
+        {
+            if (preallocation != Preallocation.Off)
+            {
+                throw new BlockException(ErrorCode.Invalid, "Preallocation can't be used for shrinking an image", name);
+            }
+
+            await ShrinkAsync(before, length, setLength).ConfigureAwait(false);
+        }
+        else if (length > before)
+        {
+            await GrowAsync(before, length, preallocation, setLength).ConfigureAwait(false);
+        }
+    }
+
+    private async ValueTask ShrinkAsync(long before, long length, Action<long> setLength)
+    {
+        if (headers.Header.SnapshotCount != 0)
+        {
+            throw new BlockException(ErrorCode.NotSupported, $"The image '{file.Node.FileName}' has snapshots and cannot be shrunk", file.Node.FileName);
+        }
+
+        var mask = -(long)map.ClusterSize;
+        await headers.UpdateAsync(h => h with { Size = length }).ConfigureAwait(false);
+        setLength(length);
+        await zeroes.CutAsync((length + map.ClusterSize - 1) & mask, (before + map.ClusterSize - 1) & mask).ConfigureAwait(false);
+        if (isRawData)
+        {
+            await dataFile!.ResizeAsync(length).ConfigureAwait(false);
+        }
+    }
+
+    private async ValueTask GrowAsync(long before, long length, Preallocation preallocation, Action<long> setLength)
+    {
+        await GrowL1Async(length).ConfigureAwait(false);
+        await CloseOldEndAsync(before, length).ConfigureAwait(false);
+        if (isRawData && dataFile!.Length < length)
+        {
+            await dataFile.ResizeAsync(length).ConfigureAwait(false);
+        }
+
+        var shows = backing is null ? 0 : Math.Min(length, backing.Length);
+        if (shows > before)
+        {
+            // What the backing file holds there must not come to light.
+            var from = (before + map.ClusterSize - 1) & -map.ClusterSize;
+            if (!map.CanFlagZero)
+            {
+                throw new BlockException(
+                    ErrorCode.NotSupported,
+                    $"The image '{file.Node.FileName}' of version 2 cannot grow over its longer backing file",
+                    file.Node.FileName);
+            }
+
+            if (shows > from)
+            {
+                await zeroes.TryZeroAsync(from, ((shows + map.ClusterSize - 1) & -map.ClusterSize) - from, mayUnmap: true).ConfigureAwait(false);
+            }
+        }
+
+        if (preallocation != Preallocation.Off || isRawData)
+        {
+            await PreallocateAsync(before, length, preallocation).ConfigureAwait(false);
+        }
+
+        // The tables are on disk before the header makes them count.
+        await round.RunAsync().ConfigureAwait(false);
+        await round.SyncAsync().ConfigureAwait(false);
+        await headers.UpdateAsync(h => h with { Size = length }).ConfigureAwait(false);
+        setLength(length);
+    }
+
+    /// <summary>What the last cluster holds past the old end becomes visible: it must be zero.</summary>
+    private async ValueTask CloseOldEndAsync(long before, long length)
+    {
+        var end = Math.Min(length, (before + map.ClusterSize - 1) & -map.ClusterSize);
+        while (before < end)
+        {
+            var run = await map.FindAsync(before, end - before).ConfigureAwait(false);
+            var n = run.Length;
+            if (!reads.IsZero(run.Kind, before))
+            {
+                n = Math.Min(n, Chunk);
+                await writes.WriteAsync(before, new byte[n]).ConfigureAwait(false);
+            }
+
+            before += n;
+        }
+    }
+
+    private async ValueTask GrowL1Async(long length)
+    {
+        var header = headers.Header;
+        var perTable = (long)(header.ClusterSize / header.L2EntrySize) << header.ClusterBits;
+        var needed = (length + perTable - 1) / perTable;
+        if (needed <= l1.Count)
+        {
+            return;
+        }
+
+        if (needed > Qcow2Limits.MaxL1Bytes / 8)
+        {
+            throw new BlockException(
+                ErrorCode.TooLarge, $"The image '{file.Node.FileName}' cannot be so large with its cluster size", file.Node.FileName);
+        }
+
+        file.DebugEvent(BlkdebugEvent.L1GrowAllocTable);
+        var clusters = (int)(((needed * 8) + header.ClusterSize - 1) >> header.ClusterBits);
+        var run = await allocator.AllocateAllAsync(clusters).ConfigureAwait(false);
+        var oldOffset = l1.Offset;
+        var oldBytes = l1.Count * 8L;
+
+        // The table moves with all that it names durable, so that the header can point to it at once.
+        await round.RunAsync(all: true).ConfigureAwait(false);
+        await roundLock.WaitAsync().ConfigureAwait(false);
+        try
+        {
+            await MoveL1Async(run, (int)needed).ConfigureAwait(false);
+            lock (gate)
+            {
+                guard.Remove(OverlapChecks.ActiveL1, oldOffset, oldBytes);
+                guard.Add(OverlapChecks.ActiveL1, run.Offset, needed * 8);
+            }
+        }
+        finally
+        {
+            roundLock.Release();
+        }
+
+        if (oldBytes > 0)
+        {
+            await allocator.ReleaseAsync(new FreedRange(oldOffset, (oldBytes + header.ClusterSize - 1) >> header.ClusterBits, false)).ConfigureAwait(false);
+        }
+    }
+
+    private async ValueTask MoveL1Async(HostRun run, int needed)
+    {
+        ulong[] entries;
+        List<(int Sector, byte[] Bytes)> late;
+        lock (gate)
+        {
+            entries = l1.CopyEntries(needed);
+            late = l1.TakeDirty(); // linked since the round: left out of the copy on disk, dirty again in the new table
+        }
+
+        var onDisk = new byte[(long)run.Count << map.ClusterBits];
+        ResidentTable.WriteEntries(entries, onDisk);
+        foreach (var (sector, _) in late)
+        {
+            onDisk.AsSpan(sector * Sector, Math.Min(Sector, onDisk.Length - (sector * Sector))).Clear();
+        }
+
+        try
+        {
+            if (late.Count > 0)
+            {
+                await KeepOldSectorsAsync(onDisk, late).ConfigureAwait(false);
+            }
+
+            file.DebugEvent(BlkdebugEvent.L1GrowWriteTable);
+            await file.WriteAsync(run.Offset, onDisk).ConfigureAwait(false);
+            await file.FlushAsync().ConfigureAwait(false);
+            file.DebugEvent(BlkdebugEvent.L1GrowActivateTable);
+            await headers.UpdateAsync(h => h with { L1Offset = run.Offset, L1Entries = (uint)needed }).ConfigureAwait(false);
+        }
+        catch
+        {
+            lock (gate)
+            {
+                l1.PutBack(late);
+            }
+
+            throw;
+        }
+
+        lock (gate)
+        {
+            l1.Move(run.Offset, needed, late);
+        }
+    }
+
+    /// <summary>Sectors that changed since the last round go over as the old table on disk has them.</summary>
+    private async ValueTask KeepOldSectorsAsync(byte[] onDisk, List<(int Sector, byte[] Bytes)> late)
+    {
+        foreach (var (sector, bytes) in late)
+        {
+            await PaddedReads.ReadAsync(file, l1.Offset + (sector * (long)Sector), onDisk.AsMemory(sector * Sector, bytes.Length)).ConfigureAwait(false);
+        }
+    }
+
+    /// <summary>Gives every cluster of a range a host cluster, so that writing to it later allocates nothing.</summary>
+    private async ValueTask PreallocateAsync(long before, long length, Preallocation preallocation)
+    {
+        var mask = -(long)map.ClusterSize;
+        var data = dataFile ?? file;
+        for (var at = (before + map.ClusterSize - 1) & mask; at < length;)
+        {
+            var count = (int)Math.Min((Math.Min(map.SliceEnd(at), (length + map.ClusterSize - 1) & mask) - at) >> map.ClusterBits, 4096);
+            using (await claims.ClaimAsync(at, at + ((long)count << map.ClusterBits)).ConfigureAwait(false))
+            {
+                await map.EnsureTableAsync(at).ConfigureAwait(false);
+                var run = dataFile is not null
+                    ? new HostRun(at, count, false)
+                    : await allocator.AllocateAsync(count).ConfigureAwait(false);
+                var old = await map.EntriesAsync(at, run.Count).ConfigureAwait(false);
+                var bytes = Math.Min((long)run.Count << map.ClusterBits, dataFile is not null ? length - at : long.MaxValue);
+                await FillAsync(data, run, bytes, preallocation).ConfigureAwait(false);
+                var entries = new ClusterEntry[run.Count];
+                for (var i = 0; i < entries.Length; i++)
+                {
+                    // Zeroed clusters over a longer backing file stay zero, with a place of their own.
+                    var flags = old[i].Raw & GuestMap.ZeroBit;
+                    entries[i] = new ClusterEntry((ulong)(run.Offset + ((long)i << map.ClusterBits)) | GuestMap.Copied | flags, old[i].Bitmap);
+                }
+
+                await map.ChangeAsync(at, entries, null).ConfigureAwait(false);
+                at += (long)run.Count << map.ClusterBits;
+            }
+        }
+    }
+
+    private static async ValueTask FillAsync(BlockEdge data, HostRun run, long bytes, Preallocation preallocation)
+    {
+        if (preallocation == Preallocation.Full)
+        {
+            var zero = new byte[Math.Min(bytes, Chunk)];
+            for (long at = 0; at < bytes; at += zero.Length)
+            {
+                await data.WriteAsync(run.Offset + at, zero.AsMemory(0, (int)Math.Min(zero.Length, bytes - at))).ConfigureAwait(false);
+            }
+        }
+        else if (preallocation == Preallocation.Falloc)
+        {
+            await data.WriteZeroesAsync(run.Offset, bytes).ConfigureAwait(false);
+        }
+        else if (!run.IsFresh || data.Length < run.Offset + bytes)
+        {
+            await data.WriteZeroesAsync(run.Offset, bytes, WriteFlags.MayUnmap).ConfigureAwait(false);
+        }
+    }
+}

@@ -1,0 +1,122 @@
+using System.Buffers.Binary;
+using Byre.Formats.Qcow2.Layout;
+using Byre.Nodes;
+
+namespace Byre.Formats.Qcow2.Metadata;
+
+/// <summary>
+/// The image's header, and its changes: each is one write of the first sector, which keeps everything it does not know.
+/// </summary>
+internal sealed class HeaderStore
+{
+    private const int Sector = 512;
+
+    private readonly BlockEdge file;
+    private readonly byte[] sector;
+    private readonly AsyncMutex mutex = new();
+    private Qcow2Header header;
+    private bool isCorrupt;
+
+    private HeaderStore(BlockEdge file, Qcow2Header header, byte[] sector)
+    {
+        this.file = file;
+        this.header = header;
+        this.sector = sector;
+        isCorrupt = (header.Incompatible & IncompatibleFeatures.Corrupt) != 0;
+    }
+
+    /// <summary>The header as it is now.</summary>
+    public Qcow2Header Header => Volatile.Read(ref header);
+
+    /// <summary>Metadata contradicted itself: nothing is written any more.</summary>
+    public bool IsCorrupt => Volatile.Read(ref isCorrupt);
+
+    /// <summary>The image may be written.</summary>
+    public bool IsWritable { get; init; }
+
+    /// <summary>Reads what is to be kept of the header's sector.</summary>
+    public static async ValueTask<HeaderStore> OpenAsync(BlockEdge file, Qcow2Header header, bool writable)
+    {
+        var sector = new byte[Sector];
+        await PaddedReads.ReadAsync(file, 0, sector).ConfigureAwait(false);
+        return new HeaderStore(file, header, sector) { IsWritable = writable };
+    }
+
+    /// <summary>Changes the fixed fields. It is on stable storage when this completes.</summary>
+    public async ValueTask UpdateAsync(Func<Qcow2Header, Qcow2Header> change)
+    {
+        await mutex.WaitAsync().ConfigureAwait(false);
+        try
+        {
+            var next = change(header);
+            Put(next);
+            try
+            {
+                await file.WriteAsync(0, sector).ConfigureAwait(false);
+                await file.FlushAsync().ConfigureAwait(false);
+            }
+            catch
+            {
+                Put(header);
+                throw;
+            }
+
+            Volatile.Write(ref header, next);
+        }
+        finally
+        {
+            mutex.Release();
+        }
+    }
+
+    /// <summary>Metadata contradicts itself: marks the image, so that nobody writes to it before it is repaired.</summary>
+    /// <returns>The failure to throw.</returns>
+    public async ValueTask<BlockException> CorruptAsync(string what, long? offset = null)
+    {
+        var name = file.Node.FileName;
+        if (IsWritable && !IsCorrupt)
+        {
+            Volatile.Write(ref isCorrupt, true);
+            if (header.Version >= 3)
+            {
+                try
+                {
+                    await UpdateAsync(h => h with { Incompatible = h.Incompatible | IncompatibleFeatures.Corrupt }).ConfigureAwait(false);
+                }
+                catch (BlockException)
+                {
+                    // What was found is the better message; the image refuses writes in any case.
+                }
+            }
+        }
+
+        return new BlockException(ErrorCode.Corrupt, $"The image '{name}' is corrupt: {what}", name, offset);
+    }
+
+    /// <summary>Throws where the image must not be written.</summary>
+    public void ThrowIfCorrupt()
+    {
+        if (IsCorrupt)
+        {
+            var name = file.Node.FileName;
+            throw new BlockException(ErrorCode.Io, $"The image '{name}' is marked corrupt; it must be repaired before it can be written", name);
+        }
+    }
+
+    private void Put(Qcow2Header h)
+    {
+        BinaryPrimitives.WriteInt64BigEndian(sector.AsSpan(24), h.Size);
+        BinaryPrimitives.WriteUInt32BigEndian(sector.AsSpan(36), h.L1Entries);
+        BinaryPrimitives.WriteInt64BigEndian(sector.AsSpan(40), h.L1Offset);
+        BinaryPrimitives.WriteInt64BigEndian(sector.AsSpan(48), h.RefcountTableOffset);
+        BinaryPrimitives.WriteUInt32BigEndian(sector.AsSpan(56), h.RefcountTableClusters);
+        BinaryPrimitives.WriteUInt32BigEndian(sector.AsSpan(60), h.SnapshotCount);
+        BinaryPrimitives.WriteInt64BigEndian(sector.AsSpan(64), h.SnapshotsOffset);
+        if (h.Version >= 3)
+        {
+            BinaryPrimitives.WriteUInt64BigEndian(sector.AsSpan(72), (ulong)h.Incompatible);
+            BinaryPrimitives.WriteUInt64BigEndian(sector.AsSpan(80), (ulong)h.Compatible);
+            BinaryPrimitives.WriteUInt64BigEndian(sector.AsSpan(88), (ulong)h.Autoclear);
+        }
+    }
+}

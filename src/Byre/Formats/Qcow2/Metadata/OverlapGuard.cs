@@ -1,0 +1,77 @@
+using System.Collections.Concurrent;
+
+namespace Byre.Formats.Qcow2.Metadata;
+
+/// <summary>
+/// Knows which host clusters hold metadata, so that no data is ever written over it, whatever the refcounts say. Asking
+/// takes no lock.
+/// </summary>
+internal sealed class OverlapGuard(OverlapChecks checks, int clusterBits)
+{
+    private const int ChunkBits = 6;
+
+    private readonly ConcurrentDictionary<long, ushort[]> chunks = new();
+
+    /// <summary>A kind is checked.</summary>
+    public bool Knows(OverlapChecks kind) => (checks & kind) != 0;
+
+    /// <summary>A range of the file holds metadata of a kind. The caller holds the metadata lock, or is alone.</summary>
+    public void Add(OverlapChecks kind, long offset, long length)
+    {
+        if ((checks & kind) != 0 && length > 0)
+        {
+            for (var cluster = offset >> clusterBits; cluster <= (offset + length - 1) >> clusterBits; cluster++)
+            {
+                chunks.GetOrAdd(cluster >> ChunkBits, static _ => new ushort[1 << ChunkBits])[cluster & ((1 << ChunkBits) - 1)] |= (ushort)kind;
+            }
+        }
+    }
+
+    /// <summary>A range of the file holds no metadata of a kind any more. The caller holds the metadata lock.</summary>
+    public void Remove(OverlapChecks kind, long offset, long length)
+    {
+        if (length > 0)
+        {
+            for (var cluster = offset >> clusterBits; cluster <= (offset + length - 1) >> clusterBits; cluster++)
+            {
+                if (chunks.TryGetValue(cluster >> ChunkBits, out var chunk))
+                {
+                    chunk[cluster & ((1 << ChunkBits) - 1)] &= (ushort)~kind;
+                }
+            }
+        }
+    }
+
+    /// <summary>What kind of metadata a write to the range would hit, or None.</summary>
+    public OverlapChecks Find(long offset, long length)
+    {
+        if (checks == OverlapChecks.None)
+        {
+            return OverlapChecks.None;
+        }
+
+        for (var cluster = offset >> clusterBits; cluster <= (offset + length - 1) >> clusterBits; cluster++)
+        {
+            if (chunks.TryGetValue(cluster >> ChunkBits, out var chunk) && chunk[cluster & ((1 << ChunkBits) - 1)] is var kinds && kinds != 0)
+            {
+                return (OverlapChecks)(kinds & -kinds);
+            }
+        }
+
+        return OverlapChecks.None;
+    }
+
+    /// <summary>The kind in words.</summary>
+    public static string Describe(OverlapChecks kind) => kind switch
+    {
+        OverlapChecks.MainHeader => "the header",
+        OverlapChecks.ActiveL1 => "the active L1 table",
+        OverlapChecks.ActiveL2 => "an active L2 table",
+        OverlapChecks.RefcountTable => "the refcount table",
+        OverlapChecks.RefcountBlock => "a refcount block",
+        OverlapChecks.SnapshotTable => "the snapshot table",
+        OverlapChecks.InactiveL1 => "a snapshot's L1 table",
+        OverlapChecks.InactiveL2 => "a snapshot's L2 table",
+        _ => "a bitmap directory",
+    };
+}
