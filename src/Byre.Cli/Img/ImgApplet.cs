@@ -10,8 +10,10 @@ internal static class ImgApplet
     [
         new("check", "examine an image's metadata, and repair it", CheckCommand.Usage, CheckCommand.RunAsync),
         new("compare", "tell whether two images read the same", CompareCommand.Usage, CompareCommand.RunAsync) { FailureStatus = CompareCommand.CannotOpen },
+        new("create", "make an image", CreateCommand.Usage, CreateCommand.RunAsync),
         new("info", "tell what an image is", InfoCommand.Usage, InfoCommand.RunAsync),
         new("map", "tell where an image's data lies", MapCommand.Usage, MapCommand.RunAsync),
+        new("measure", "tell how long the file of a new image becomes", MeasureCommand.Usage, MeasureCommand.RunAsync),
         new("resize", "make an image longer or shorter", ResizeCommand.Usage, ResizeCommand.RunAsync),
     ];
 

@@ -1,0 +1,66 @@
+using System.Globalization;
+using System.Text;
+using Byre.Blockdev;
+using Byre.Blockdev.Create;
+
+namespace Byre.Cli.Img;
+
+/// <summary>Lists of a format's options on the command line (-o).</summary>
+internal static class ImgOptions
+{
+    private const int NameWidth = 22;
+
+    /// <summary>Reads all lists of an option, in their order.</summary>
+    /// <param name="arguments">The arguments.</param>
+    /// <param name="name">The option.</param>
+    /// <param name="wantsHelp">One of the lists asks for help ("help" or "?").</param>
+    public static List<KeyValuePair<string, string?>> Read(ImgArguments arguments, string name, out bool wantsHelp)
+    {
+        var result = new List<KeyValuePair<string, string?>>();
+        wantsHelp = false;
+        foreach (var list in arguments.Values(name))
+        {
+            foreach (var item in OptionTree.ParseList(list))
+            {
+                wantsHelp |= item is { Key: "help" or "?", Value: null };
+                result.Add(item);
+            }
+        }
+
+        return result;
+    }
+
+    /// <summary>What options a format has, laid out as qemu-img does.</summary>
+    /// <param name="format">The format.</param>
+    /// <param name="withFile">Those of the file below, too.</param>
+    /// <exception cref="ImgFailure">Images of that format cannot be created.</exception>
+    public static string Describe(string format, bool withFile)
+    {
+        var options = FormatRegistry.CreateOptionDescriptions(format)
+            ?? throw new ImgFailure($"Images of the format '{format}' cannot be created");
+        var text = new StringBuilder(withFile ? "Supported options:\n" : $"Supported {format} options:\n");
+        foreach (var option in options)
+        {
+            if (!withFile && (option.Name is "nocow" or "extent_size_hint" || (format == "raw" && option.Name != "size")))
+            {
+                continue;
+            }
+
+            var type = option.Type switch
+            {
+                CreateOptionType.Switch => "bool (on/off)",
+                CreateOptionType.Size => "size",
+                CreateOptionType.Number => "num",
+                _ => "str",
+            };
+            text.Append("  ").Append($"{option.Name}=<{type}>".PadRight(NameWidth)).Append(CultureInfo.InvariantCulture, $" - {option.Help}\n");
+        }
+
+        if (!withFile)
+        {
+            text.Append("\nThe file below may have more options: name the image to see them, too.\n");
+        }
+
+        return text.ToString();
+    }
+}
