@@ -430,7 +430,9 @@ internal sealed class ImageScan
         BinaryPrimitives.ReverseEndianness(all, all);
         for (var i = 0; i < batch.Count; i++)
         {
-            entries.Check(all.Slice(i * (Header.ClusterSize / 8), Header.ClusterSize / 8), batch[i].Weight, batch[i].Active);
+            // An L1 entry that leads to the header has no table of its own whose flags could be wrong.
+            var table = all.Slice(i * (Header.ClusterSize / 8), Header.ClusterSize / 8);
+            entries.Check(table, batch[i].Weight, batch[i].Active, hasFlags: start + i > 0);
         }
     }
 }

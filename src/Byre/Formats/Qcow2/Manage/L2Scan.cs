@@ -16,6 +16,8 @@ internal sealed class L2Scan(ImageScan scan)
     private readonly long clusterSize = scan.Header.ClusterSize;
     private readonly bool hasSubclusters = scan.Header.HasSubclusters;
 
+    private bool checksFlags;
+
     /// <summary>Guest clusters of the active tables that have a place in the file.</summary>
     public long Allocated { get; private set; }
 
@@ -66,8 +68,10 @@ internal sealed class L2Scan(ImageScan scan)
     /// <param name="entries">Its entries; with extended L2 pairs of entry and bitmap.</param>
     /// <param name="weight">How many L1 entries lead to it.</param>
     /// <param name="active">How many of these are in the active L1 table.</param>
-    public void Check(ReadOnlySpan<ulong> entries, long weight, long active)
+    /// <param name="hasFlags">Its COPIED flags mean something.</param>
+    public void Check(ReadOnlySpan<ulong> entries, long weight, long active, bool hasFlags)
     {
+        checksFlags = hasFlags;
         long next = 0;
         var stride = hasSubclusters ? 2 : 1;
         for (var i = 0; i < entries.Length;)
@@ -138,7 +142,7 @@ internal sealed class L2Scan(ImageScan scan)
 
     private void CheckCopied(long wrong, ulong raw, long active)
     {
-        if (wrong != 0)
+        if (wrong != 0 && checksFlags)
         {
             findings.CopiedCorruption(wrong * active, findings.WantsLines
                 ? $"the COPIED flag contradicts the refcount in {wrong} L2 entries from {raw:x16} on" : null);

@@ -286,7 +286,8 @@ internal sealed class Qcow2Repairer(BlockEdge file, Qcow2Header header, bool has
             }
             else if (offset >= scan.FileLength)
             {
-                isOne = false;
+                // Nothing counts references there: what is stored stays.
+                isOne = scan.Stored.TryGet(offset >> Header.ClusterBits, out var stored) && stored == 1;
             }
             else
             {
