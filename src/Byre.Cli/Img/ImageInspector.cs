@@ -14,6 +14,7 @@ namespace Byre.Cli.Img;
 internal sealed class ImageInspector(ImgContext context, bool forceShare)
 {
     private const int ProbeLength = 512;
+    private const int Sector = 512; // lengths are told in whole sectors, as QEMU does
 
     /// <summary>Describes an image.</summary>
     /// <param name="name">A file name, a "json:" name or a list of options.</param>
@@ -121,7 +122,7 @@ internal sealed class ImageInspector(ImgContext context, bool forceShare)
         {
             FileName = node.FileName,
             Format = node.DriverName,
-            Length = node.Length,
+            Length = (node.Length + Sector - 1) / Sector * Sector,
             Occupied = node is FileNode file ? file.AllocatedBytes : node is RawNode ? (node.PrimaryChild?.Node as FileNode)?.AllocatedBytes : null,
             Children = children,
         };
