@@ -1,4 +1,5 @@
 using System.Text;
+using Byre.Cli.Demo;
 using Byre.Cli.Img;
 using Byre.Cli.Io;
 
@@ -35,6 +36,8 @@ internal static class Program
                 return await IoProgram.RunAsync(args[1..], "byre io").ConfigureAwait(false);
             case ["img", ..]:
                 return await RunImgAsync(args[1..], "byre").ConfigureAwait(false);
+            case ["demo", ..]:
+                return await DemoCommand.RunAsync(args[1..]).ConfigureAwait(false);
             case ["install-links", var directory]:
                 Links.Install(directory, Console.Out);
                 return 0;
@@ -93,7 +96,7 @@ internal static class Program
     private static string Guess(string word, string program)
     {
         IEnumerable<string> names = ImgApplet.Verbs.Select(v => v.Name);
-        names = program == "byre" ? names.Concat(["io", "install-links"]) : names;
+        names = program == "byre" ? names.Concat(["io", "demo", "install-links"]) : names;
         var nearest = names.MinBy(name => Distance(word, name));
         return nearest is not null && Distance(word, nearest) <= 2 ? $": did you mean '{nearest}'?" : "";
     }
@@ -137,6 +140,7 @@ internal static class Program
     private static string ByreHelp() =>
         $"byre {Version}: copy-on-write disk images\n\nUsage: byre VERB [OPTIONS] ...\n\n{VerbList()}"
         + "  io             run commands on an image: read, write, discard, ... (as qemu-io)\n"
+        + "  demo           show what this program does, on a disk made for it\n"
         + "  install-links  make links qemu-img and qemu-io to this program in a directory\n\n"
         + "'byre VERB --help' tells more. Called through a link named qemu-img or qemu-io it behaves as these.\n";
 

@@ -1,0 +1,49 @@
+using System.Diagnostics;
+using Byre.Cli.Img;
+using Byre.Cli.Io;
+
+namespace Byre.Interop.Img;
+
+/// <summary>What a run of a tool gave.</summary>
+internal sealed record ToolResult(int Status, string Output, string Errors);
+
+/// <summary>The real tool as a process, and ours in this process.</summary>
+internal static class Tools
+{
+    private static string QemuImg => Environment.GetEnvironmentVariable("BYRE_QEMU_IMG") ?? "qemu-img";
+
+    /// <summary>Runs the real qemu-img in a directory.</summary>
+    public static ToolResult Qemu(string directory, params string[] words) => Run(QemuImg, directory, words);
+
+    /// <summary>Runs the real qemu-io's commands on an image.</summary>
+    public static void QemuIo(string directory, string image, params string[] commands)
+    {
+        var result = Run("qemu-io", directory, [.. commands.SelectMany(c => new[] { "-c", c }), image]);
+        Assert.True(result.Status == 0, result.Errors + result.Output);
+    }
+
+    /// <summary>Runs a verb of ours.</summary>
+    public static async Task<ToolResult> ByreAsync(params string[] words)
+    {
+        using var bytes = new MemoryStream();
+        using var errors = new StringWriter();
+        int status;
+        using (var output = new IoStdout(bytes, isTerminal: false))
+        {
+            var context = new ImgContext(output, () => errors, "qemu-img");
+            status = await ImgApplet.RunAsync(context, ImgApplet.Find(words[0])!, words[1..]);
+        }
+
+        return new ToolResult(status, System.Text.Encoding.UTF8.GetString(bytes.ToArray()), errors.ToString());
+    }
+
+    private static ToolResult Run(string program, string directory, IReadOnlyList<string> words)
+    {
+        var start = new ProcessStartInfo(program, words) { WorkingDirectory = directory, RedirectStandardOutput = true, RedirectStandardError = true };
+        using var process = Process.Start(start)!;
+        var errors = process.StandardError.ReadToEndAsync();
+        var output = process.StandardOutput.ReadToEnd();
+        process.WaitForExit();
+        return new ToolResult(process.ExitCode, output, errors.Result);
+    }
+}
