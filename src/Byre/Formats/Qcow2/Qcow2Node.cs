@@ -9,11 +9,10 @@ using Byre.Nodes;
 namespace Byre.Formats.Qcow2;
 
 /// <summary>A qcow2 image: wires the classes that do the work.</summary>
-public sealed class Qcow2Node : BlockNode, IBackedNode, IKnownZero
+public sealed class Qcow2Node : BlockNode, IBackedNode, IKnownZero, IImageCheck
 {
     private const int DirtyLimit = 2048;
     private const int PendingLimit = 65536;
-    private const int CloseRounds = 16;
 
     private readonly BlockEdge[] children;
     private readonly Qcow2OpenOptions options;
@@ -31,11 +30,8 @@ public sealed class Qcow2Node : BlockNode, IBackedNode, IKnownZero
     private readonly CompressedWrites compressedWrites;
     private readonly ZeroAndDiscard zeroes;
     private readonly Resize resize;
-    private readonly AsyncMutex preparing = new();
-    private readonly bool isLazy;
+    private readonly WritePreparation preparation;
     private long length;
-    private bool isPrepared; // the header says what it must say before the first write
-    private bool hasSetDirty;
 
     private Qcow2Node(
         BlockEdge file, BlockEdge? dataFile, BlockEdge? backing, Qcow2OpenOptions options, HeaderStore headers, ResidentTable l1Table, ResidentTable refcountTable)
@@ -50,7 +46,6 @@ public sealed class Qcow2Node : BlockNode, IBackedNode, IKnownZero
         children = [.. new[] { file, dataFile, backing }.OfType<BlockEdge>()];
         var header = headers.Header;
         length = header.Size;
-        isLazy = header.Version >= 3 && (options.LazyRefcounts ?? (header.Compatible & CompatibleFeatures.LazyRefcounts) != 0);
         var gate = new Lock();
         var roundLock = new AsyncMutex();
         var sliceSize = Math.Min(4096, header.ClusterSize);
@@ -64,6 +59,7 @@ public sealed class Qcow2Node : BlockNode, IBackedNode, IKnownZero
         round = new WriteBackRound(file, dataFile, gate, roundLock, l2, refcounts, l1, refcountTable, quarantine, allocator);
         l2.WriteBack = () => round.RunAsync();
         refcounts.WriteBack = () => round.RunAsync(all: true);
+        preparation = new WritePreparation(headers, round, options.LazyRefcounts);
         map = new GuestMap(file, dataFile is not null, gate, l1, l2, headers, allocator, quarantine, guard);
         compressed = new CompressedClusters(file, map, headers);
         reads = new ReadPath(data, backing, map, compressed);
@@ -199,7 +195,7 @@ public sealed class Qcow2Node : BlockNode, IBackedNode, IKnownZero
     /// <inheritdoc/>
     public override ValueTask WriteAsync(long offset, ReadOnlyMemory<byte> data, WriteFlags flags)
     {
-        if ((flags & WriteFlags.Compressed) != 0 || !Volatile.Read(ref isPrepared) || headers.IsCorrupt)
+        if ((flags & WriteFlags.Compressed) != 0 || !preparation.IsDone || headers.IsCorrupt)
         {
             return WriteSlowAsync(offset, data, flags);
         }
@@ -229,7 +225,7 @@ public sealed class Qcow2Node : BlockNode, IBackedNode, IKnownZero
     /// <inheritdoc/>
     public override async ValueTask<bool> TryWriteZeroesAsync(long offset, long length, WriteFlags flags)
     {
-        await PrepareAsync(keepAllZero: true).ConfigureAwait(false);
+        await preparation.RunAsync(keepAllZero: true).ConfigureAwait(false);
         var epoch = epochs.Enter();
         bool done;
         try
@@ -248,7 +244,7 @@ public sealed class Qcow2Node : BlockNode, IBackedNode, IKnownZero
     /// <inheritdoc/>
     public override async ValueTask DiscardAsync(long offset, long length)
     {
-        await PrepareAsync(keepAllZero: true).ConfigureAwait(false);
+        await preparation.RunAsync(keepAllZero: true).ConfigureAwait(false);
         var epoch = epochs.Enter();
         try
         {
@@ -286,9 +282,13 @@ public sealed class Qcow2Node : BlockNode, IBackedNode, IKnownZero
     /// <inheritdoc/>
     public override async ValueTask ResizeAsync(long length, Preallocation preallocation)
     {
-        await PrepareAsync(keepAllZero: true).ConfigureAwait(false);
+        await preparation.RunAsync(keepAllZero: true).ConfigureAwait(false);
         await resize.RunAsync(Length, length, preallocation, v => Volatile.Write(ref this.length, v)).ConfigureAwait(false);
     }
+
+    /// <inheritdoc/>
+    public ValueTask<CheckReport> CheckAsync(RepairMode repair, IProgress<double>? progress = null) =>
+        Qcow2Checker.CheckAsync(File, Header, DataFile is not null, repair, progress);
 
     /// <inheritdoc/>
     public override PermissionSet PermissionsForChild(ChildRole role, PermissionSet parents) =>
@@ -302,7 +302,7 @@ public sealed class Qcow2Node : BlockNode, IBackedNode, IKnownZero
         {
             try
             {
-                await CloseImageAsync().ConfigureAwait(false);
+                await preparation.CloseAsync().ConfigureAwait(false);
             }
             catch (Exception e)
             {
@@ -349,63 +349,10 @@ public sealed class Qcow2Node : BlockNode, IBackedNode, IKnownZero
 
     private async ValueTask WriteSlowAsync(long offset, ReadOnlyMemory<byte> bytes, WriteFlags flags)
     {
-        await PrepareAsync(keepAllZero: false).ConfigureAwait(false);
+        await preparation.RunAsync(keepAllZero: false).ConfigureAwait(false);
         var epoch = epochs.Enter();
         await FinishWriteAsync(
             (flags & WriteFlags.Compressed) != 0 ? compressedWrites.WriteAsync(offset, bytes) : writes.WriteAsync(offset, bytes), epoch)
             .ConfigureAwait(false);
-    }
-
-    /// <summary>Before anything is changed: the header promises nothing that the change breaks, durably.</summary>
-    private async ValueTask PrepareAsync(bool keepAllZero)
-    {
-        headers.ThrowIfCorrupt();
-        if (Volatile.Read(ref isPrepared) || (keepAllZero && hasSetDirty == isLazy && !NeedsClearing(keepAllZero)))
-        {
-            return;
-        }
-
-        await preparing.WaitAsync().ConfigureAwait(false);
-        try
-        {
-            if (NeedsClearing(keepAllZero) || hasSetDirty != isLazy)
-            {
-                await headers.UpdateAsync(h => h with
-                {
-                    Autoclear = h.Autoclear & ~Cleared(keepAllZero),
-                    Incompatible = isLazy ? h.Incompatible | IncompatibleFeatures.Dirty : h.Incompatible,
-                }).ConfigureAwait(false);
-                hasSetDirty = isLazy;
-                round.IsLazy = isLazy;
-            }
-
-            if (!keepAllZero)
-            {
-                Volatile.Write(ref isPrepared, true);
-            }
-        }
-        finally
-        {
-            preparing.Release();
-        }
-    }
-
-    private static AutoclearFeatures Cleared(bool keepAllZero) =>
-        AutoclearFeatures.Bitmaps | (keepAllZero ? AutoclearFeatures.None : AutoclearFeatures.AllZero);
-
-    private bool NeedsClearing(bool keepAllZero) => (Header.Autoclear & Cleared(keepAllZero)) != 0;
-
-    private async ValueTask CloseImageAsync()
-    {
-        for (var i = 0; i < CloseRounds && !round.IsClean; i++)
-        {
-            await round.RunAsync(all: true).ConfigureAwait(false);
-            await round.SyncAsync().ConfigureAwait(false);
-        }
-
-        if (hasSetDirty && !headers.IsCorrupt)
-        {
-            await headers.UpdateAsync(h => h with { Incompatible = h.Incompatible & ~IncompatibleFeatures.Dirty }).ConfigureAwait(false);
-        }
     }
 }

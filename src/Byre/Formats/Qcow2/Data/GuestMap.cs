@@ -9,22 +9,8 @@ namespace Byre.Formats.Qcow2.Data;
 /// The mapping from the guest's disk to host clusters: looks entries up, without a lock where a table's slice is in memory,
 /// and changes them under the metadata lock.
 /// </summary>
-internal sealed class GuestMap
+internal sealed class GuestMap : EntryFormat
 {
-    /// <summary>The cluster has one reference.</summary>
-    public const ulong Copied = 1UL << 63;
-
-    /// <summary>The cluster is compressed.</summary>
-    public const ulong CompressedBit = 1UL << 62;
-
-    /// <summary>The cluster reads as zeroes (standard entries).</summary>
-    public const ulong ZeroBit = 1;
-
-    /// <summary>Every subcluster reads as zeroes.</summary>
-    public const ulong AllZeroes = 0xFFFFFFFF00000000;
-
-    private const ulong OffsetMask = 0x00FFFFFFFFFFFE00;
-
     private readonly BlockEdge file;
     private readonly Lock gate;
     private readonly ResidentTable l1;
@@ -34,16 +20,14 @@ internal sealed class GuestMap
     private readonly Quarantine quarantine;
     private readonly OverlapGuard guard;
     private readonly AsyncMutex tableLock = new();
-    private readonly bool hasDataFile;
-    private readonly bool zeroFlagAllowed;
     private readonly int entrySize;
     private readonly int l2Bits;
 
     public GuestMap(
         BlockEdge file, bool hasDataFile, Lock gate, ResidentTable l1, SliceCache l2, HeaderStore headers, ClusterAllocator allocator, Quarantine quarantine, OverlapGuard guard)
+        : base(headers.Header, hasDataFile)
     {
         this.file = file;
-        this.hasDataFile = hasDataFile;
         this.gate = gate;
         this.l1 = l1;
         this.l2 = l2;
@@ -51,34 +35,9 @@ internal sealed class GuestMap
         this.allocator = allocator;
         this.quarantine = quarantine;
         this.guard = guard;
-        var header = headers.Header;
-        ClusterBits = header.ClusterBits;
-        ClusterSize = 1 << ClusterBits;
-        HasSubclusters = header.HasSubclusters;
-        zeroFlagAllowed = header.Version >= 3;
         entrySize = HasSubclusters ? 16 : 8;
         l2Bits = ClusterBits - (HasSubclusters ? 4 : 3);
-        Subclusters = HasSubclusters ? 32 : 1;
-        SubclusterSize = ClusterSize / Subclusters;
     }
-
-    /// <summary>The binary logarithm of the cluster size.</summary>
-    public int ClusterBits { get; }
-
-    /// <summary>Bytes in a cluster.</summary>
-    public int ClusterSize { get; }
-
-    /// <summary>Entries are extended.</summary>
-    public bool HasSubclusters { get; }
-
-    /// <summary>Subclusters in a cluster: 32, or 1.</summary>
-    public int Subclusters { get; }
-
-    /// <summary>Bytes in a subcluster.</summary>
-    public int SubclusterSize { get; }
-
-    /// <summary>A zero flag can be set.</summary>
-    public bool CanFlagZero => zeroFlagAllowed;
 
     /// <summary>The end of the range whose entries are in the same slice as that of an offset.</summary>
     public long SliceEnd(long guest)
@@ -272,74 +231,6 @@ internal sealed class GuestMap
         {
             tableLock.Release();
         }
-    }
-
-    /// <summary>The entry names a host cluster.</summary>
-    public bool HasHost(in ClusterEntry entry) =>
-        (entry.Raw & CompressedBit) == 0 && ((entry.Raw & OffsetMask) != 0 || (hasDataFile && (entry.Raw & Copied) != 0));
-
-    /// <summary>The host cluster that the entry names.</summary>
-    public static long HostOf(in ClusterEntry entry) => (long)(entry.Raw & OffsetMask);
-
-    /// <summary>What a subcluster is.</summary>
-    public SubclusterKind KindOf(in ClusterEntry entry, int subcluster)
-    {
-        if ((entry.Raw & CompressedBit) != 0)
-        {
-            return SubclusterKind.Compressed;
-        }
-
-        var hasHost = HasHost(entry);
-        if (hasHost && (entry.Raw & OffsetMask & (ulong)(ClusterSize - 1)) != 0)
-        {
-            return SubclusterKind.Invalid;
-        }
-
-        if (!HasSubclusters)
-        {
-            if ((entry.Raw & ZeroBit) != 0)
-            {
-                return !zeroFlagAllowed ? SubclusterKind.Invalid : hasHost ? SubclusterKind.ZeroAllocated : SubclusterKind.ZeroPlain;
-            }
-
-            return hasHost ? SubclusterKind.Normal : SubclusterKind.UnallocatedPlain;
-        }
-
-        var isData = (entry.Bitmap >> subcluster & 1) != 0;
-        if ((entry.Bitmap >> (subcluster + 32) & 1) != 0)
-        {
-            return isData ? SubclusterKind.Invalid : hasHost ? SubclusterKind.ZeroAllocated : SubclusterKind.ZeroPlain;
-        }
-
-        return isData
-            ? hasHost ? SubclusterKind.Normal : SubclusterKind.Invalid
-            : hasHost ? SubclusterKind.UnallocatedAllocated : SubclusterKind.UnallocatedPlain;
-    }
-
-    /// <summary>The host clusters that hold a compressed cluster's bytes, which lose a reference when it goes.</summary>
-    public FreedRange CompressedRange(ulong raw, bool punch)
-    {
-        var (offset, length) = CompressedAt(raw);
-        var first = offset >> ClusterBits;
-        var last = (offset + length - 1) >> ClusterBits;
-        return new FreedRange(first << ClusterBits, last - first + 1, punch);
-    }
-
-    /// <summary>Where a compressed cluster's bytes are: whole sectors from its first byte on.</summary>
-    public (long Offset, int Length) CompressedAt(ulong raw)
-    {
-        var shift = 62 - (ClusterBits - 8);
-        var offset = (long)(raw & ((1UL << shift) - 1));
-        var sectors = (int)(raw >> shift & ((1UL << (ClusterBits - 8)) - 1)) + 1;
-        return (offset, (sectors * 512) - (int)(offset & 511));
-    }
-
-    /// <summary>The entry of a compressed cluster.</summary>
-    public ClusterEntry CompressedEntry(long offset, int length)
-    {
-        var shift = 62 - (ClusterBits - 8);
-        var more = (ulong)(((offset + length - 1) >> 9) - (offset >> 9));
-        return new ClusterEntry(CompressedBit | (ulong)offset | (more << shift), 0);
     }
 
     private int PositionInSlice(long guest) =>
