@@ -7,7 +7,7 @@ public sealed record Qcow2OpenOptions
     public bool ReadOnly { get; init; }
 
     /// <summary>The most memory for L2 tables, in bytes. The default holds those of 1 TiB at clusters of 64 KiB; only what is used is taken.</summary>
-    public long L2CacheBytes { get; init; } = 120L << 20;
+    public long L2CacheBytes { get; init; } = 128L << 20;
 
     /// <summary>The most memory for refcount blocks, in bytes.</summary>
     public long RefcountCacheBytes { get; init; } = 4L << 20;
