@@ -10,6 +10,7 @@ internal static class ImgApplet
     [
         new("check", "examine an image's metadata, and repair it", CheckCommand.Usage, CheckCommand.RunAsync),
         new("compare", "tell whether two images read the same", CompareCommand.Usage, CompareCommand.RunAsync) { FailureStatus = CompareCommand.CannotOpen },
+        new("convert", "copy images to a new one, in any format", ConvertHelp.Usage, ConvertCommand.RunAsync),
         new("create", "make an image", CreateCommand.Usage, CreateCommand.RunAsync),
         new("info", "tell what an image is", InfoCommand.Usage, InfoCommand.RunAsync),
         new("map", "tell where an image's data lies", MapCommand.Usage, MapCommand.RunAsync),
