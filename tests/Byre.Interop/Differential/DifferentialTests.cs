@@ -1,0 +1,59 @@
+using System.Diagnostics;
+using System.Globalization;
+using Byre.Nodes;
+
+namespace Byre.Interop.Differential;
+
+/// <summary>
+/// Random requests over random kinds of images, by Byre and by QEMU's tools in turn: what one writes the other reads, and
+/// both find nothing to complain about. BYRE_DIFF_SECONDS runs it that long, with ever new seeds.
+/// </summary>
+public class DifferentialTests
+{
+    private static readonly double Seconds =
+        double.TryParse(Environment.GetEnvironmentVariable("BYRE_DIFF_SECONDS"), CultureInfo.InvariantCulture, out var s) ? s : 0;
+
+    [Theory]
+    [InlineData(0)]
+    [InlineData(1)]
+    [InlineData(2)]
+    [InlineData(3)]
+    public async Task What_one_writes_the_other_reads(int part)
+    {
+        var watch = Stopwatch.StartNew();
+        for (var i = 0; i < 12 || watch.Elapsed.TotalSeconds < Seconds / 4; i++)
+        {
+            var seed = (i * 4) + part;
+            var directory = Directory.CreateTempSubdirectory("byre-differential").FullName;
+            var step = "create";
+            var options = "";
+            try
+            {
+                var random = new Random(seed);
+                var image = await DifferentialImage.CreateAsync(directory, random);
+                options = image.Options + (image.BackingFormat is null ? "" : ",backing");
+                for (var round = 0; round < 4; round++)
+                {
+                    step = (round + seed) % 2 == 0 ? "Byre writes" : "QEMU writes";
+                    await ((round + seed) % 2 == 0 ? image.WriteWithByreAsync(random.Next(1, 25)) : image.WriteWithQemuAsync(random.Next(1, 25)));
+                    if (random.Next(6) == 0)
+                    {
+                        step = "grow";
+                        await image.GrowAsync();
+                    }
+
+                    var problem = await image.FindProblemAsync();
+                    Assert.True(problem is null, $"after '{step}', round {round}: {problem}");
+                }
+            }
+            catch (Exception e) when (e is BlockException or InvalidOperationException or Xunit.Sdk.XunitException)
+            {
+                Assert.Fail($"seed {seed} ({options}), {step}: {(e is BlockException ? e.ToString() : e.Message)}");
+            }
+            finally
+            {
+                Directory.Delete(directory, recursive: true);
+            }
+        }
+    }
+}

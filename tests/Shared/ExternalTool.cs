@@ -1,0 +1,51 @@
+using System.Diagnostics;
+
+namespace Byre.TestTools;
+
+/// <summary>Runs the real tools that Byre's work is compared with. A missing tool is a failure: the tests' setup installs it.</summary>
+internal static class ExternalTool
+{
+    /// <summary>Runs a program to its end.</summary>
+    /// <returns>Its exit status and what it wrote.</returns>
+    public static async Task<(int Status, string Output, string Error)> TryRunAsync(
+        string program, string directory, IEnumerable<string> arguments, string? input = null)
+    {
+        var start = new ProcessStartInfo(program, arguments)
+        {
+            WorkingDirectory = directory,
+            RedirectStandardInput = true,
+            RedirectStandardOutput = true,
+            RedirectStandardError = true,
+        };
+        using var process = Process.Start(start) ?? throw new InvalidOperationException($"{program} does not start.");
+        var output = process.StandardOutput.ReadToEndAsync();
+        var error = process.StandardError.ReadToEndAsync();
+        if (input is not null)
+        {
+            await process.StandardInput.WriteAsync(input);
+        }
+
+        process.StandardInput.Close();
+        using var limit = new CancellationTokenSource(TimeSpan.FromMinutes(2));
+        try
+        {
+            await process.WaitForExitAsync(limit.Token);
+        }
+        catch (OperationCanceledException)
+        {
+            process.Kill();
+            throw new TimeoutException($"{program} {string.Join(' ', arguments)} does not end.");
+        }
+
+        return (process.ExitCode, await output, await error);
+    }
+
+    /// <summary>Runs a program that must succeed.</summary>
+    /// <returns>What it wrote to standard output.</returns>
+    public static async Task<string> RunAsync(string program, string directory, params string[] arguments)
+    {
+        var (status, output, error) = await TryRunAsync(program, directory, arguments);
+        return status == 0 ? output : throw new InvalidOperationException(
+            $"{program} {string.Join(' ', arguments)} ended with {status}: {output}{error}");
+    }
+}
