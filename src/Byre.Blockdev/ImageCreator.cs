@@ -24,6 +24,7 @@ public static class ImageCreator
         return plan.Format switch
         {
             "raw" or "file" => RawCreation.CreateAsync(plan),
+            "qcow2" => Qcow2Creation.CreateAsync(plan),
             _ => throw new BlockException(ErrorCode.NotSupported, $"Images of the format '{plan.Format}' cannot be created"),
         };
     }

@@ -8,6 +8,7 @@ internal static class DriverRegistry
     private static readonly Dictionary<string, IBlockDriver> Drivers = new IBlockDriver[]
     {
         new RawDriver(),
+        new Qcow2Driver(),
         new FileDriver("file"),
         new FileDriver("host_device"),
         new BlkdebugDriver(),
