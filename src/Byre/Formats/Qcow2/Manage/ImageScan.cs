@@ -71,6 +71,11 @@ internal sealed class ImageScan
     /// <summary>The refcount table or its blocks cannot be used as they are: they must be made anew.</summary>
     public bool MustRebuild { get; private set; }
 
+    /// <summary>
+    /// The lowest byte behind the file's end that an entry leads to: what is put there would be taken for what was lost.
+    /// </summary>
+    public long FirstLost { get; private set; } = long.MaxValue;
+
     /// <summary>Clusters that are in use are counted as free.</summary>
     public bool HasFreeInUse { get; private set; }
 
@@ -152,6 +157,7 @@ internal sealed class ImageScan
     {
         if (offset < 0 || offset > long.MaxValue - length || offset + length - FileLength >= Header.ClusterSize)
         {
+            FirstLost = offset < 0 ? FirstLost : Math.Min(FirstLost, Math.Max(offset, FileLength));
             Findings.Corruption(weight, Findings.WantsLines
                 ? $"{what} at {offset:x} with {length} bytes lies behind the end of the file" : null);
             return false;

@@ -48,8 +48,15 @@ internal sealed class Qcow2Repairer(BlockEdge file, Qcow2Header header, bool has
 
         if (scan.MustRebuild || !CanRaise(scan))
         {
-            Header = await RefcountRebuild.RunAsync(file, Header, hasExternalData).ConfigureAwait(false);
-            HasWritten = true;
+            try
+            {
+                Header = await RefcountRebuild.RunAsync(file, Header, hasExternalData).ConfigureAwait(false);
+                HasWritten = true;
+            }
+            catch (BlockException e) when (e.Code is ErrorCode.Corrupt or ErrorCode.TooLarge)
+            {
+                return e.Message;
+            }
         }
         else
         {

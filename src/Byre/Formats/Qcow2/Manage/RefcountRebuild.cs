@@ -33,13 +33,22 @@ internal sealed class RefcountRebuild
     /// <summary>Makes them.</summary>
     /// <returns>The header as it is in the file then.</returns>
     /// <exception cref="BlockException">
-    /// <see cref="ErrorCode.TooLarge"/>: the file is too long for a refcount table. Or the file cannot be read or written.
+    /// <see cref="ErrorCode.TooLarge"/>: the file is too long for a refcount table; <see cref="ErrorCode.Corrupt"/>: entries
+    /// lead to where they would be put; nothing is written then. Or the file cannot be read or written.
     /// </exception>
     public static async ValueTask<Qcow2Header> RunAsync(BlockEdge file, Qcow2Header header, bool hasExternalData)
     {
         var scan = await ImageScan.RunAsync(file, header, hasExternalData, countRefcounts: false, null).ConfigureAwait(false);
         var rebuild = new RefcountRebuild(file, header, scan);
         rebuild.Place();
+        if ((rebuild.start + rebuild.added) << header.ClusterBits > scan.FirstLost)
+        {
+            throw new BlockException(
+                ErrorCode.Corrupt,
+                $"New refcounts for '{file.Node.FileName}' would lie where the file is cut off and entries still lead to: it cannot be repaired.",
+                file.Node.Name);
+        }
+
         return await rebuild.WriteAsync().ConfigureAwait(false);
     }
 
