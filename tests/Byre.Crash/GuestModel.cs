@@ -41,6 +41,19 @@ internal sealed class GuestModel
             covered = ended < tick ? Math.Max(covered, began) : covered;
         }
 
+        return Legal(sector, tick, covered);
+    }
+
+    /// <summary>Compares a disk's content with what is legal without a crash, when no request is in flight.</summary>
+    /// <returns>What is wrong with the first wrong sector, or null.</returns>
+    public string? VerifyLive(ReadOnlySpan<byte> content) => Verify(content, long.MaxValue, i => Legal(i, long.MaxValue, long.MaxValue));
+
+    /// <summary>Compares a disk's content with what is legal after a crash at a tick.</summary>
+    /// <returns>What is wrong with the first wrong sector, or null.</returns>
+    public string? Verify(ReadOnlySpan<byte> content, long tick) => Verify(content, tick, i => Legal(i, tick));
+
+    private HashSet<int> Legal(int sector, long tick, long covered)
+    {
         var values = new HashSet<int>();
         var changes = sectors[sector];
         for (var i = changes.Count - 1; i >= 0; i--)
@@ -61,15 +74,13 @@ internal sealed class GuestModel
         return values;
     }
 
-    /// <summary>Compares a disk's content with what is legal after a crash at a tick.</summary>
-    /// <returns>What is wrong with the first wrong sector, or null.</returns>
-    public string? Verify(ReadOnlySpan<byte> content, long tick)
+    private string? Verify(ReadOnlySpan<byte> content, long tick, Func<int, HashSet<int>> legalValues)
     {
         var expected = new byte[SectorContent.Size];
         for (var i = 0; i < sectors.Length; i++)
         {
             var actual = content.Slice(i * SectorContent.Size, SectorContent.Size);
-            var legal = Legal(i, tick);
+            var legal = legalValues(i);
             var found = false;
             foreach (var value in legal)
             {

@@ -1,0 +1,71 @@
+using Byre.Formats.Qcow2;
+
+namespace Byre.Crash;
+
+/// <summary>A kind of image that the suite crashes.</summary>
+internal sealed record CrashConfiguration
+{
+    public required string Name { get; init; }
+
+    /// <summary>What qemu-img create gets with -o.</summary>
+    public required string Options { get; init; }
+
+    public required int ClusterSize { get; init; }
+
+    /// <summary>Length of the disk in sectors.</summary>
+    public required int Sectors { get; init; }
+
+    /// <summary>Sectors of the backing image; 0: there is none.</summary>
+    public int BackingSectors { get; init; }
+
+    public bool HasDataFile { get; init; }
+
+    /// <summary>The disk is written and a snapshot made before the workload begins.</summary>
+    public bool HasSnapshot { get; init; }
+
+    public bool IsLazy { get; init; }
+
+    /// <summary>The workload writes compressed clusters.</summary>
+    public bool Compresses { get; init; } = true;
+
+    public Qcow2OpenOptions OpenOptions { get; init; } = new();
+
+    public int Operations { get; init; } = 60;
+
+    public int SectorsPerCluster => ClusterSize / SectorContent.Size;
+
+    public static IReadOnlyList<CrashConfiguration> All { get; } =
+    [
+        new() { Name = "512", Options = "cluster_size=512", ClusterSize = 512, Sectors = 400 },
+        new() { Name = "4K", Options = "cluster_size=4k", ClusterSize = 4096, Sectors = 2048 },
+        new() { Name = "64K", Options = "cluster_size=64k", ClusterSize = 65_536, Sectors = 8192 },
+        new() { Name = "4K-v2", Options = "compat=0.10,cluster_size=4k", ClusterSize = 4096, Sectors = 2000 },
+        new() { Name = "4K-v2-backing", Options = "compat=0.10,cluster_size=4k", ClusterSize = 4096, Sectors = 2000, BackingSectors = 1500 },
+        new() { Name = "4K-backing", Options = "cluster_size=4k", ClusterSize = 4096, Sectors = 2000, BackingSectors = 1501 },
+        new() { Name = "64K-backing", Options = "cluster_size=64k", ClusterSize = 65_536, Sectors = 6000, BackingSectors = 6000 },
+        new() { Name = "16K-extended", Options = "cluster_size=16k,extended_l2=on", ClusterSize = 16_384, Sectors = 4001 },
+        new() { Name = "16K-extended-backing", Options = "cluster_size=16k,extended_l2=on", ClusterSize = 16_384, Sectors = 4001, BackingSectors = 3001 },
+        new() { Name = "64K-extended-backing", Options = "cluster_size=64k,extended_l2=on", ClusterSize = 65_536, Sectors = 6000, BackingSectors = 6000 },
+        new() { Name = "4K-lazy", Options = "cluster_size=4k,lazy_refcounts=on", ClusterSize = 4096, Sectors = 2000, IsLazy = true },
+        new() { Name = "4K-snapshot", Options = "cluster_size=4k", ClusterSize = 4096, Sectors = 1000, HasSnapshot = true },
+        new() { Name = "16K-extended-snapshot", Options = "cluster_size=16k,extended_l2=on", ClusterSize = 16_384, Sectors = 2000, HasSnapshot = true },
+        new() { Name = "512-snapshot-backing", Options = "cluster_size=512", ClusterSize = 512, Sectors = 300, HasSnapshot = true, BackingSectors = 200 },
+        new() { Name = "64K-datafile", Options = "cluster_size=64k,data_file=data.raw", ClusterSize = 65_536, Sectors = 6000, HasDataFile = true, Compresses = false },
+        new() { Name = "4K-datafile-raw", Options = "cluster_size=4k,data_file=data.raw,data_file_raw=on", ClusterSize = 4096, Sectors = 2000, HasDataFile = true, Compresses = false },
+        new() { Name = "512-wide-refcounts", Options = "cluster_size=512,refcount_bits=64", ClusterSize = 512, Sectors = 6000, Operations = 150 },
+        new() { Name = "4K-narrow-refcounts", Options = "cluster_size=4k,refcount_bits=1", ClusterSize = 4096, Sectors = 2000, Compresses = false },
+        new() { Name = "4K-zstd", Options = "cluster_size=4k,compression_type=zstd", ClusterSize = 4096, Sectors = 2000 },
+        new()
+        {
+            Name = "4K-small-caches", Options = "cluster_size=4k", ClusterSize = 4096, Sectors = 8000,
+            OpenOptions = new Qcow2OpenOptions { L2CacheBytes = 8192, RefcountCacheBytes = 8192, PassDiscardOther = true }, Operations = 100,
+        },
+        new()
+        {
+            Name = "4K-no-unref", Options = "cluster_size=4k", ClusterSize = 4096, Sectors = 2000, BackingSectors = 2000,
+            OpenOptions = new Qcow2OpenOptions { DiscardNoUnref = true, PassDiscardRequest = false },
+        },
+    ];
+
+    public override string ToString() => Name;
+}
