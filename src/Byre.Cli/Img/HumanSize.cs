@@ -26,7 +26,7 @@ internal static class HumanSize
     private static string ThreeDigits(ulong value, int shift)
     {
         var whole = (value >> shift).ToString(CultureInfo.InvariantCulture);
-        var decimals = Math.Max(0, 3 - whole.Length);
+        var decimals = whole == "0" && shift > 0 ? 3 : Math.Max(0, 3 - whole.Length);
         var scale = decimals switch { 0 => 1u, 1 => 10u, 2 => 100u, _ => 1000u };
         var scaled = (UInt128)value * scale;
         var digits = (ulong)(scaled >> shift);
