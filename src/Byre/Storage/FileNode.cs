@@ -370,13 +370,13 @@ public sealed class FileNode : BlockNode, ICopyRangeTarget
         var seen = Volatile.Read(ref length);
         while (end > seen)
         {
-            // ftruncate may have to follow where only zeroes were asked for; a write has extended the file already
+            // only where zeroes were asked for the file may still end before; a write has extended it already
             var was = Interlocked.CompareExchange(ref length, end, seen);
             if (was == seen)
             {
                 if (file.QueryLength() < end)
                 {
-                    file.SetLength(end);
+                    ExtendByZeroes(end);
                 }
 
                 return;
@@ -384,6 +384,18 @@ public sealed class FileNode : BlockNode, ICopyRangeTarget
 
             seen = was;
         }
+    }
+
+    /// <summary>
+    /// Makes the file reach to <paramref name="end"/>, whose last bytes are part of a request for zeroes. By a write, never by
+    /// setting the length: that would cut off what another request has written beyond meanwhile.
+    /// </summary>
+    private void ExtendByZeroes(long end)
+    {
+        var alignment = end % file.Alignment == 0 ? file.Alignment : 1;
+        using var zeroes = BufferPool.Rent(alignment);
+        zeroes.Memory.Span.Clear();
+        file.Write(end - alignment, zeroes.Memory.Span);
     }
 
     private void Forget(long start, long end)
