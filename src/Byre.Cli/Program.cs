@@ -2,6 +2,7 @@ using System.Text;
 using Byre.Cli.Demo;
 using Byre.Cli.Img;
 using Byre.Cli.Io;
+using Byre.Nodes;
 
 namespace Byre.Cli;
 
@@ -12,18 +13,28 @@ internal static class Program
 
     private static async Task<int> Main(string[] args)
     {
+        var program = "byre";
         try
         {
-            return Path.GetFileName(InvokedName()) switch
+            var invoked = Path.GetFileName(InvokedName());
+            program = invoked is "qemu-io" or "qemu-img" ? invoked : program;
+            return invoked switch
             {
                 "qemu-io" => await IoProgram.RunAsync(args, "qemu-io").ConfigureAwait(false),
                 "qemu-img" => await RunImgAsync(args, "qemu-img").ConfigureAwait(false),
                 _ => await RunByreAsync(args).ConfigureAwait(false),
             };
         }
-        catch (Exception e) when (e is IOException or UnauthorizedAccessException)
+        catch (Exception e) when (e is BlockException or IOException or UnauthorizedAccessException)
         {
-            await Console.Error.WriteLineAsync($"byre: {e.Message}").ConfigureAwait(false);
+            await Console.Error.WriteLineAsync($"{program}: {e.Message.ReplaceLineEndings(" ")}").ConfigureAwait(false);
+            return 1;
+        }
+        catch (Exception e)
+        {
+            // A fault of ours, not of what was asked: one line, and never a status that reads as success.
+            await Console.Error.WriteLineAsync($"{program}: internal error: {e.GetType().Name}: {e.Message.ReplaceLineEndings(" ")}")
+                .ConfigureAwait(false);
             return 1;
         }
     }
