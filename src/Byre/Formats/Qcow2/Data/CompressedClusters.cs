@@ -88,7 +88,7 @@ internal sealed class CompressedClusters(BlockEdge file, GuestMap map, HeaderSto
         {
             var name = file.Node.FileName;
             throw new BlockException(
-                ErrorCode.Io, $"The compressed cluster at {offset:#x} of the image '{name}' cannot be decompressed", name, guest);
+                ErrorCode.Io, $"The compressed cluster at 0x{offset:x} of the image '{name}' cannot be decompressed", name, guest);
         }
 
         bytes.AsSpan(within, buffer.Length).CopyTo(buffer.Span);

@@ -101,7 +101,7 @@ internal sealed class CompressedWrites(
         {
             if (guard.Find(offset, p.Length) is var hit && hit != OverlapChecks.None)
             {
-                throw await headers.CorruptAsync($"a write at {offset:#x} would overwrite {OverlapGuard.Describe(hit)}", offset).ConfigureAwait(false);
+                throw await headers.CorruptAsync($"a write at 0x{offset:x} would overwrite {OverlapGuard.Describe(hit)}", offset).ConfigureAwait(false);
             }
 
             compressed.Forget(entry.Raw);

@@ -110,7 +110,7 @@ internal sealed class GuestMap : EntryFormat
 
     /// <summary>The failure for an entry that cannot be true.</summary>
     public ValueTask<BlockException> InvalidAsync(long guest, ulong raw) =>
-        headers.CorruptAsync($"the table entry {raw:#x} for the guest offset {guest:#x} is not valid", guest);
+        headers.CorruptAsync($"the table entry 0x{raw:x} for the guest offset 0x{guest:x} is not valid", guest);
 
     /// <summary>Brings the slice with an offset's entry into memory. There is a table.</summary>
     public async ValueTask<CacheSlice> LoadAsync(long guest)

@@ -81,7 +81,7 @@ internal sealed class WritePath(
     }
 
     private async ValueTask RefuseAsync(long host, OverlapChecks hit) =>
-        throw await headers.CorruptAsync($"a write at {host:#x} would overwrite {OverlapGuard.Describe(hit)}", host).ConfigureAwait(false);
+        throw await headers.CorruptAsync($"a write at 0x{host:x} would overwrite {OverlapGuard.Describe(hit)}", host).ConfigureAwait(false);
 
     /// <summary>Writes a prefix of the range, whose clusters are claimed and whose entries are in one slice.</summary>
     /// <returns>How many bytes.</returns>

@@ -61,7 +61,7 @@ internal abstract class RefcountBlocks(
         if (hit != OverlapChecks.None)
         {
             throw await Headers.CorruptAsync(
-                $"a free cluster at {offset:#x} overlaps {OverlapGuard.Describe(hit)}", offset).ConfigureAwait(false);
+                $"a free cluster at 0x{offset:x} overlaps {OverlapGuard.Describe(hit)}", offset).ConfigureAwait(false);
         }
 
         File.DebugEvent(BlkdebugEvent.ClusterAlloc);
@@ -79,7 +79,7 @@ internal abstract class RefcountBlocks(
         var block = (long)(Table[cluster / BlockEntries] & ~0x1FFUL);
         if ((block & (ClusterSize - 1)) != 0 || block <= 0)
         {
-            throw await Headers.CorruptAsync($"the refcount block at {block:#x} is not aligned to a cluster", block).ConfigureAwait(false);
+            throw await Headers.CorruptAsync($"the refcount block at 0x{block:x} is not aligned to a cluster", block).ConfigureAwait(false);
         }
 
         var position = ((cluster % BlockEntries) << Order) >> 3;
