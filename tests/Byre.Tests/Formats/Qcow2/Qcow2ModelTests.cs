@@ -22,6 +22,9 @@ public class Qcow2ModelTests
     [InlineData("cluster_size=16k,extended_l2=on", (1 << 20) + 2560, true)]
     [InlineData("cluster_size=128k,extended_l2=on", 3 << 20, true)]
     [InlineData("cluster_size=4k,preallocation=metadata", 1 << 20, false)]
+    [InlineData("cluster_size=4k,data_file=data.raw", 1 << 20, true)]
+    [InlineData("cluster_size=16k,extended_l2=on,data_file=data.raw", 1 << 20, true)]
+    [InlineData("cluster_size=4k,data_file=data.raw,data_file_raw=on", (1 << 20) + 1536, false)]
     public async Task Random_requests_match_a_byte_array(string options, int size, bool hasBacking)
     {
         var seed = Environment.GetEnvironmentVariable("BYRE_SEED") is { Length: > 0 } s ? int.Parse(s) : 1;
@@ -48,32 +51,38 @@ public class Qcow2ModelTests
         }
 
         var file = TestImage.Create(size, options);
+        var dataFile = options.Contains("data_file=", StringComparison.Ordinal) ? new MemoryNode(size) : null;
         KeepOpenNode.Yields = random.Next(3);
         for (var session = 0; session < 3; session++)
         {
             var image = await TestImage.OpenAsync(
-                file, new Qcow2OpenOptions { L2CacheBytes = random.Next(2) * 100000, RefcountCacheBytes = random.Next(2) * 100000, PassDiscardOther = random.Next(2) == 0 }, backing);
+                file, new Qcow2OpenOptions { L2CacheBytes = random.Next(2) * 100000, RefcountCacheBytes = random.Next(2) * 100000, PassDiscardOther = random.Next(2) == 0 }, backing, dataFile);
             var cluster = ((Qcow2Node)image.Node).Header.ClusterSize;
             for (var step = 0; step < 40; step++)
             {
-                await StepAsync(image, model, cluster, random, what);
+                await StepAsync(image, model, cluster, random, dataFile is null, what);
             }
 
             var seen = new byte[size];
             await image.ReadAsync(0, seen);
             AssertSame(model, seen, $"{what}, session {session}");
             await image.DisposeAsync();
-            await TestImage.CheckAsync(file, $"{what}, session {session}");
+            await TestImage.CheckAsync(file, $"{what}, session {session}", dataFile);
         }
 
-        var again = await TestImage.OpenAsync(file, new Qcow2OpenOptions { ReadOnly = true }, backing);
+        var again = await TestImage.OpenAsync(file, new Qcow2OpenOptions { ReadOnly = true }, backing, dataFile);
         var reread = new byte[size];
         await again.ReadAsync(0, reread);
         AssertSame(model, reread, what + ", reopened");
         await again.DisposeAsync();
+        if (options.Contains("data_file_raw=on", StringComparison.Ordinal))
+        {
+            await dataFile!.ReadAsync(0, reread);
+            AssertSame(model, reread, what + ", the data file itself");
+        }
     }
 
-    private static async Task StepAsync(BlockEdge image, byte[] model, int cluster, Random random, string what)
+    private static async Task StepAsync(BlockEdge image, byte[] model, int cluster, Random random, bool compresses, string what)
     {
         var parts = random.Next(1, 7);
         var slot = Math.Max(512, model.Length / parts / 512 * 512);
@@ -92,7 +101,7 @@ public class Qcow2ModelTests
                 length = Math.Min(length, model.Length - offset);
             }
 
-            work.Add(OneAsync(image, model, cluster, offset, length, random.Next(100), random.Next(), what));
+            work.Add(OneAsync(image, model, cluster, offset, length, random.Next(100), random.Next(), compresses, what));
         }
 
         await Task.WhenAll(work);
@@ -102,7 +111,7 @@ public class Qcow2ModelTests
         }
     }
 
-    private static async Task OneAsync(BlockEdge image, byte[] model, int cluster, int offset, int length, int kind, int value, string what)
+    private static async Task OneAsync(BlockEdge image, byte[] model, int cluster, int offset, int length, int kind, int value, bool compresses, string what)
     {
         switch (kind)
         {
@@ -138,7 +147,7 @@ public class Qcow2ModelTests
                     }
 
                     text.CopyTo(model, start);
-                    await image.WriteAsync(start, text, WriteFlags.Compressed);
+                    await image.WriteAsync(start, text, compresses ? WriteFlags.Compressed : WriteFlags.None);
                 }
 
                 break;

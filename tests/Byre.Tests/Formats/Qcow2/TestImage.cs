@@ -17,7 +17,7 @@ internal static class TestImage
     {
         using var directory = new Scratch();
         var path = directory.File("t.qcow2");
-        QemuImg($"create -q -f qcow2 -o {options} {path} {size}");
+        QemuImg($"create -q -f qcow2 -o {options} {path} {size}", Path.GetDirectoryName(path)!);
         return new MemoryNode(File.ReadAllBytes(path));
     }
 
@@ -38,12 +38,17 @@ internal static class TestImage
     }
 
     /// <summary>Throws unless qemu-img check finds nothing at all.</summary>
-    public static async Task CheckAsync(MemoryNode file, string what)
+    public static async Task CheckAsync(MemoryNode file, string what, MemoryNode? dataFile = null)
     {
         using var directory = new Scratch();
         var path = directory.File("t.qcow2");
         await SaveAsync(file, path);
-        var (code, output) = Run("qemu-img", $"check -f qcow2 {path}");
+        if (dataFile is not null)
+        {
+            await SaveAsync(dataFile, directory.File("data.raw"));
+        }
+
+        var (code, output) = Run("qemu-img", $"check -f qcow2 {path}", Path.GetDirectoryName(path)!);
         Assert.True(code == 0, $"{what}: qemu-img check ended {code}: {output}");
     }
 
@@ -56,15 +61,18 @@ internal static class TestImage
     }
 
     /// <summary>Runs qemu-img; it must succeed.</summary>
-    public static void QemuImg(string arguments)
+    public static void QemuImg(string arguments, string directory = "")
     {
-        var (code, output) = Run("qemu-img", arguments);
+        var (code, output) = Run("qemu-img", arguments, directory);
         Assert.True(code == 0, $"qemu-img {arguments} ended {code}: {output}");
     }
 
-    private static (int Code, string Output) Run(string program, string arguments)
+    private static (int Code, string Output) Run(string program, string arguments, string directory = "")
     {
-        using var process = Process.Start(new ProcessStartInfo(program, arguments) { RedirectStandardOutput = true, RedirectStandardError = true })!;
+        using var process = Process.Start(new ProcessStartInfo(program, arguments) 
+        {
+            RedirectStandardOutput = true, RedirectStandardError = true, WorkingDirectory = directory,
+        })!;
         var error = process.StandardError.ReadToEndAsync();
         var output = process.StandardOutput.ReadToEnd();
         process.WaitForExit();
