@@ -1,3 +1,4 @@
+using Byre.Formats.Qcow2.Layout;
 using Byre.Formats.Qcow2.Metadata;
 using Byre.Nodes;
 
@@ -48,7 +49,7 @@ internal sealed class ZeroAndDiscard(
             }
         }
 
-        await ChangeAsync(guest, whole, (at, stop) => FlagZeroAsync(at, stop, mayUnmap)).ConfigureAwait(false);
+        await ChangeAsync(guest, whole, (at, stop) => FlagZeroAsync(at, stop, mayUnmap), flagsZero: true).ConfigureAwait(false);
         return true;
     }
 
@@ -79,13 +80,17 @@ internal sealed class ZeroAndDiscard(
         ChangeAsync(start, end, (at, stop) => UnmapAsync(at, stop, full: true, punch: true));
 
     /// <summary>Does something to all clusters of a range, those of one slice at a time.</summary>
-    private async ValueTask ChangeAsync(long start, long end, Func<long, long, ValueTask> change)
+    /// <remarks>
+    /// Where nothing is mapped and there is no backing file, there is nothing to unmap; but zeroes that were written are
+    /// flagged even there, so that they stay zeroes when the image is given a backing file later.
+    /// </remarks>
+    private async ValueTask ChangeAsync(long start, long end, Func<long, long, ValueTask> change, bool flagsZero = false)
     {
         while (start < end)
         {
-            if (!map.HasTable(start) && backing is null)
+            if (!flagsZero && !map.HasTable(start) && backing is null)
             {
-                start = map.TableEnd(start); // nothing is there, so it reads as zeroes
+                start = map.TableEnd(start);
                 continue;
             }
 
@@ -115,7 +120,7 @@ internal sealed class ZeroAndDiscard(
             changed[i] = entries[i];
             if (to - from == map.ClusterSize)
             {
-                changed[i] = await ZeroedAsync(entries[i], cluster, mayUnmap, freed ??= []).ConfigureAwait(false);
+                changed[i] = await ZeroedAsync(entries[i], mayUnmap, freed ??= []).ConfigureAwait(false);
             }
             else if ((entries[i].Raw & GuestMap.CompressedBit) != 0)
             {
@@ -146,9 +151,9 @@ internal sealed class ZeroAndDiscard(
         }
     }
 
-    private async ValueTask<ClusterEntry> ZeroedAsync(ClusterEntry entry, long guest, bool mayUnmap, List<FreedRange> freed)
+    private async ValueTask<ClusterEntry> ZeroedAsync(ClusterEntry entry, bool mayUnmap, List<FreedRange> freed)
     {
-        if (IsAllZero(entry, guest) && !(mayUnmap && map.HasHost(entry)))
+        if (IsFlaggedZero(entry) && !(mayUnmap && map.HasHost(entry)))
         {
             return entry;
         }
@@ -235,11 +240,12 @@ internal sealed class ZeroAndDiscard(
         }
     }
 
-    private bool IsAllZero(in ClusterEntry entry, long guest)
+    /// <summary>The layer itself says that all of the cluster is zero.</summary>
+    private bool IsFlaggedZero(in ClusterEntry entry)
     {
         for (var sub = 0; sub < map.Subclusters; sub++)
         {
-            if (!reads.IsZero(map.KindOf(entry, sub), guest))
+            if (map.KindOf(entry, sub) is not (SubclusterKind.ZeroPlain or SubclusterKind.ZeroAllocated))
             {
                 return false;
             }
