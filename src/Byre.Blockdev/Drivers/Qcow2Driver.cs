@@ -26,7 +26,7 @@ internal sealed class Qcow2Driver : IBlockDriver
         var header = await Qcow2Header.ReadAsync(opening.File).ConfigureAwait(false);
         var options = Qcow2Options.Take(
             opening.Options, opening.Settings, header.ClusterSize, header.Version, opening.Session.ForCheck);
-        options = options with { ReadOnly = options.ReadOnly || opening.File.Node.IsReadOnly };
+        options = options with { ReadOnly = options.ReadOnly || opening.File.Node.IsReadOnly, Blocking = opening.Session.BlockingIo };
         if (options is { ReadOnly: false, ForCheck: false } && (header.Incompatible & Unclean) == IncompatibleFeatures.Dirty)
         {
             await Qcow2Checker.RepairDirtyAsync(opening.File, header).ConfigureAwait(false);

@@ -61,7 +61,7 @@ public sealed class Qcow2Node : BlockNode, IBackedNode, IKnownZero, IImageCheck
         refcounts.WriteBack = () => round.RunAsync(all: true);
         preparation = new WritePreparation(headers, round, options.LazyRefcounts);
         map = new GuestMap(file, dataFile is not null, gate, l1, l2, headers, allocator, quarantine, guard);
-        compressed = new CompressedClusters(file, map, headers);
+        compressed = new CompressedClusters(file, map, headers, options.Blocking);
         reads = new ReadPath(data, backing, map, compressed);
         var claims = new InFlightAllocations();
         writes = new WritePath(file, dataFile, map, reads, allocator, claims, guard, headers, options.PassDiscardOther, () => Length);

@@ -12,6 +12,9 @@ public sealed record Qcow2OpenOptions
     /// <summary>The most memory for refcount blocks, in bytes.</summary>
     public long RefcountCacheBytes { get; init; } = 4L << 20;
 
+    /// <summary>Callers have threads of their own, which may be kept busy: clusters are decompressed there and not on the thread pool.</summary>
+    public bool Blocking { get; init; }
+
     /// <summary>What writes are checked against.</summary>
     public OverlapChecks OverlapChecks { get; init; } = OverlapChecks.Cached;
 

@@ -1,5 +1,6 @@
 using System.Buffers;
 using System.Collections.Concurrent;
+using System.Runtime.CompilerServices;
 using Byre.Formats.Qcow2.Metadata;
 using Byre.Nodes;
 using Byre.Storage;
@@ -10,7 +11,11 @@ namespace Byre.Formats.Qcow2.Data;
 /// Reads and compresses clusters, on the thread pool, and keeps the last few that were decompressed. A cached cluster goes
 /// by its entry, which stays the same as long as its bytes do: who stores new bytes forgets the entry first.
 /// </summary>
-internal sealed class CompressedClusters(BlockEdge file, GuestMap map, HeaderStore headers) : IDisposable
+/// <param name="file">Where the compressed bytes lie.</param>
+/// <param name="map">The guest's disk.</param>
+/// <param name="headers">The image's header.</param>
+/// <param name="inline">Callers' threads may be kept busy: what they read is decompressed there and not on the pool.</param>
+internal sealed class CompressedClusters(BlockEdge file, GuestMap map, HeaderStore headers, bool inline) : IDisposable
 {
     private const int Kept = 8;
 
@@ -28,7 +33,8 @@ internal sealed class CompressedClusters(BlockEdge file, GuestMap map, HeaderSto
             return default;
         }
 
-        return LoadAsync(raw, guest, within, buffer);
+        // Who reads whole clusters goes through the image once: they are decompressed where they are wanted, and not kept.
+        return buffer.Length == map.ClusterSize ? LoadWholeAsync(raw, guest, buffer) : LoadAsync(raw, guest, within, buffer);
     }
 
     /// <summary>Compresses a cluster.</summary>
@@ -79,18 +85,8 @@ internal sealed class CompressedClusters(BlockEdge file, GuestMap map, HeaderSto
 
     private async ValueTask LoadAsync(ulong raw, long guest, int within, Memory<byte> buffer)
     {
-        var (offset, length) = map.CompressedAt(raw);
-        using var source = BufferPool.Rent(length);
-        file.DebugEvent(BlkdebugEvent.ReadCompressed);
-        await PaddedReads.ReadAsync(file, offset, source.Memory).ConfigureAwait(false);
-        var bytes = await Task.Run(() => Decompress(source.Memory)).ConfigureAwait(false);
-        if (bytes is null)
-        {
-            var name = file.Node.FileName;
-            throw new BlockException(
-                ErrorCode.Io, $"The compressed cluster at 0x{offset:x} of the image '{name}' cannot be decompressed", name, guest);
-        }
-
+        var bytes = new byte[map.ClusterSize];
+        await LoadWholeAsync(raw, guest, bytes).ConfigureAwait(false);
         bytes.AsSpan(within, buffer.Length).CopyTo(buffer.Span);
         lock (gate)
         {
@@ -106,13 +102,31 @@ internal sealed class CompressedClusters(BlockEdge file, GuestMap map, HeaderSto
         }
     }
 
-    private byte[]? Decompress(ReadOnlyMemory<byte> source)
+    [AsyncMethodBuilder(typeof(PoolingAsyncValueTaskMethodBuilder))]
+    private async ValueTask LoadWholeAsync(ulong raw, long guest, Memory<byte> cluster)
     {
-        var bytes = new byte[map.ClusterSize];
+        var (offset, length) = map.CompressedAt(raw);
+        using var source = BufferPool.Rent(length);
+        file.DebugEvent(BlkdebugEvent.ReadCompressed);
+        await PaddedReads.ReadAsync(file, offset, source.Memory).ConfigureAwait(false);
+        if (inline ? Decompress(source.Memory, cluster) : await OnPoolAsync(source.Memory, cluster).ConfigureAwait(false))
+        {
+            return;
+        }
+
+        var name = file.Node.FileName;
+        throw new BlockException(
+            ErrorCode.Io, $"The compressed cluster at 0x{offset:x} of the image '{name}' cannot be decompressed", name, guest);
+    }
+
+    private Task<bool> OnPoolAsync(ReadOnlyMemory<byte> source, Memory<byte> cluster) => Task.Run(() => Decompress(source, cluster));
+
+    private bool Decompress(ReadOnlyMemory<byte> source, Memory<byte> cluster)
+    {
         var codec = Take();
         try
         {
-            return codec.TryDecompress(source.Span, bytes) ? bytes : null;
+            return codec.TryDecompress(source.Span, cluster.Span);
         }
         finally
         {

@@ -37,7 +37,22 @@ internal sealed unsafe partial class ZstdCodec : IClusterCodec
         }
     }
 
-    public bool TryDecompress(ReadOnlySpan<byte> source, Span<byte> cluster)
+    public bool TryDecompress(ReadOnlySpan<byte> source, Span<byte> cluster) =>
+        TryDecompressFrame(source, cluster) || TryDecompressStream(source, cluster);
+
+    /// <summary>Decompresses what is one frame, as it nearly always is: straight into the cluster, without a window's buffer.</summary>
+    private bool TryDecompressFrame(ReadOnlySpan<byte> source, Span<byte> cluster)
+    {
+        fixed (byte* packed = source)
+        fixed (byte* plain = cluster)
+        {
+            var length = FindFrameLength(packed, (nuint)source.Length); // what follows it in its sector is not ours
+            return IsError(length) == 0
+                && Decompress(decompressor, plain, (nuint)cluster.Length, packed, length) == (nuint)cluster.Length;
+        }
+    }
+
+    private bool TryDecompressStream(ReadOnlySpan<byte> source, Span<byte> cluster)
     {
         if (IsError(ResetDecompressor(decompressor, 1)) != 0)
         {
@@ -97,6 +112,12 @@ internal sealed unsafe partial class ZstdCodec : IClusterCodec
 
     [LibraryImport(Library, EntryPoint = "ZSTD_freeDCtx")]
     private static partial nuint FreeDecompressor(void* context);
+
+    [LibraryImport(Library, EntryPoint = "ZSTD_findFrameCompressedSize")]
+    private static partial nuint FindFrameLength(byte* source, nuint length);
+
+    [LibraryImport(Library, EntryPoint = "ZSTD_decompressDCtx")]
+    private static partial nuint Decompress(void* context, byte* target, nuint room, byte* source, nuint length);
 
     [LibraryImport(Library, EntryPoint = "ZSTD_DCtx_reset")]
     private static partial nuint ResetDecompressor(void* context, int what);
