@@ -19,7 +19,12 @@ public static class ImageOpener
             throw new BlockException(ErrorCode.NotSupported, "A temporary overlay is not supported yet");
         }
 
-        var own = new Dictionary<string, string>(options.Options, StringComparer.Ordinal);
+        var own = new Dictionary<string, string>(StringComparer.Ordinal);
+        foreach (var (key, value) in options.Options)
+        {
+            own[key] = value;
+        }
+
         if (options.Format is { } format && own.TryGetValue("driver", out var driver) && driver != format)
         {
             throw new BlockException(ErrorCode.Invalid, $"The format is given twice: {format}, and driver={driver}");

@@ -168,7 +168,12 @@ internal static class Program
     {
         try
         {
-            return File.ReadAllText("/proc/self/cmdline").Split('\0')[0];
+            // Its first word; a call by a longer path than this is no link's.
+            using var file = File.OpenHandle("/proc/self/cmdline");
+            Span<byte> head = stackalloc byte[4096];
+            head = head[..RandomAccess.Read(file, head, 0)];
+            var end = head.IndexOf((byte)0);
+            return Encoding.UTF8.GetString(end < 0 ? head : head[..end]);
         }
         catch (Exception e) when (e is IOException or UnauthorizedAccessException)
         {

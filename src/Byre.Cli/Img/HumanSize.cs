@@ -13,7 +13,7 @@ internal static class HumanSize
     {
         // The next unit begins at 1000 of the one before, so that three digits are enough.
         var unit = 0;
-        while (unit < Units.Length && (UInt128)(ulong)bytes >= (UInt128)1000 << (10 * unit))
+        while (unit < Units.Length && (ulong)bytes >= 1000UL << (10 * unit))
         {
             unit++;
         }
@@ -28,10 +28,10 @@ internal static class HumanSize
         var whole = (value >> shift).ToString(CultureInfo.InvariantCulture);
         var decimals = whole == "0" && shift > 0 ? 3 : Math.Max(0, 3 - whole.Length);
         var scale = decimals switch { 0 => 1u, 1 => 10u, 2 => 100u, _ => 1000u };
-        var scaled = (UInt128)value * scale;
-        var digits = (ulong)(scaled >> shift);
-        var rest = scaled - ((UInt128)digits << shift);
-        var half = ((UInt128)1 << shift) >> 1;
+        var high = Math.BigMul(value, scale, out var low);
+        var digits = shift == 0 ? low : (high << (64 - shift)) | (low >> shift);
+        var rest = low & ((1UL << shift) - 1);
+        var half = (1UL << shift) >> 1;
         if (shift > 0 && (rest > half || (rest == half && (digits & 1) != 0)))
         {
             digits++;

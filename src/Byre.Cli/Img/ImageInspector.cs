@@ -105,17 +105,17 @@ internal sealed class ImageInspector(ImgContext context, bool forceShare)
                 FullBackingName = header.BackingFile is { } backing ? FullName(file.Node.FileName, backing) : null,
                 Snapshots = await Qcow2Listing.SnapshotsAsync(file.Edge, header).ConfigureAwait(false),
                 Bitmaps = await Qcow2Listing.BitmapsAsync(file.Edge, header).ConfigureAwait(false),
-                Children = [("file", Describe(file.Node))],
+                Children = [new ChildReport("file", Describe(file.Node))],
             };
         }
     }
 
     private static ImageReport Describe(BlockNode node)
     {
-        var children = new List<(string, ImageReport)>();
+        var children = new List<ChildReport>();
         foreach (var child in node.Children)
         {
-            children.Add((child.Name, Describe(child.Node)));
+            children.Add(new ChildReport(child.Name, Describe(child.Node)));
         }
 
         return new ImageReport

@@ -31,5 +31,5 @@ internal sealed record ImageReport
     public IReadOnlyList<Qcow2BitmapInfo> Bitmaps { get; init; } = [];
 
     /// <summary>The nodes below, by name.</summary>
-    public IReadOnlyList<(string Name, ImageReport Report)> Children { get; init; } = [];
+    public IReadOnlyList<ChildReport> Children { get; init; } = [];
 }

@@ -12,9 +12,9 @@ internal static class ImgApplet
         new("compare", "tell whether two images read the same", CompareCommand.Usage, CompareCommand.RunAsync) { FailureStatus = CompareCommand.CannotOpen },
         new("convert", "copy images to a new one, in any format", ConvertHelp.Usage, ConvertCommand.RunAsync),
         new("create", "make an image", CreateCommand.Usage, CreateCommand.RunAsync),
-        new("info", "tell what an image is", InfoCommand.Usage, InfoCommand.RunAsync),
-        new("map", "tell where an image's data lies", MapCommand.Usage, MapCommand.RunAsync),
-        new("measure", "tell how long the file of a new image becomes", MeasureCommand.Usage, MeasureCommand.RunAsync),
+        new("info", "tell what an image is", InfoCommand.Usage, InfoCommand.RunAsync) { OnlyReads = true },
+        new("map", "tell where an image's data lies", MapCommand.Usage, MapCommand.RunAsync) { OnlyReads = true },
+        new("measure", "tell how long the file of a new image becomes", MeasureCommand.Usage, MeasureCommand.RunAsync) { OnlyReads = true },
         new("resize", "make an image longer or shorter", ResizeCommand.Usage, ResizeCommand.RunAsync),
     ];
 

@@ -41,6 +41,11 @@ internal static class ImgProgram
             }
         }
 
+        if (verb.OnlyReads)
+        {
+            return await ImgApplet.RunAsync(context, verb, words).ConfigureAwait(false);
+        }
+
         using var interrupt = PosixSignalRegistration.Create(PosixSignal.SIGINT, Stop);
         using var terminate = PosixSignalRegistration.Create(PosixSignal.SIGTERM, Stop);
         using var hangUp = PosixSignalRegistration.Create(PosixSignal.SIGHUP, Stop);

@@ -9,4 +9,7 @@ internal sealed record ImgVerb(string Name, string Summary, string Usage, Func<I
 {
     /// <summary>The exit status where the command line is wrong or an image cannot be opened.</summary>
     public int FailureStatus { get; init; } = 1;
+
+    /// <summary>It changes nothing, so that a signal may just end it.</summary>
+    public bool OnlyReads { get; init; }
 }

@@ -44,18 +44,51 @@ internal sealed class GraphModel
         Dictionary<BlockEdge, PermissionSet> wanted)
     {
         var model = new GraphModel();
-        foreach (var node in graph.Nodes.Concat(added.Select(e => e.Node)).Concat(replaced.Values))
+        foreach (var node in graph.Nodes)
+        {
+            model.Collect(node, replaced);
+        }
+
+        foreach (var edge in added)
+        {
+            model.Collect(edge.Node, replaced);
+        }
+
+        foreach (var node in replaced.Values)
         {
             model.Collect(node, replaced);
         }
 
         graph.Name(model.nodes);
         var seen = new HashSet<BlockEdge>(ReferenceEqualityComparer.Instance);
-        foreach (var edge in model.nodes.SelectMany(n => n.Parents).Concat(replaced.Keys))
+        foreach (var node in model.nodes)
+        {
+            foreach (var edge in node.Parents)
+            {
+                Add(edge);
+            }
+        }
+
+        foreach (var edge in replaced.Keys)
+        {
+            Add(edge);
+        }
+
+        var solverNodes = new SolverNode[model.nodes.Count];
+        for (var i = 0; i < solverNodes.Length; i++)
+        {
+            var node = model.nodes[i];
+            solverNodes[i] = new SolverNode(DisplayName(node), node.IsReadOnly, node.ForceShare, node.PermissionsForChild);
+        }
+
+        model.SolverNodes = solverNodes;
+        return model;
+
+        void Add(BlockEdge edge)
         {
             if (removed.Contains(edge) || !seen.Add(edge))
             {
-                continue;
+                return;
             }
 
             var child = replaced.GetValueOrDefault(edge, edge.Node);
@@ -67,9 +100,6 @@ internal sealed class GraphModel
                 model.solverEdges.Add(new(parent, c, edge.Role, edge.Name, wanted.GetValueOrDefault(edge, edge.Permissions)));
             }
         }
-
-        model.SolverNodes = [.. model.nodes.Select(n => new SolverNode(DisplayName(n), n.IsReadOnly, n.ForceShare, n.PermissionsForChild))];
-        return model;
     }
 
     /// <summary>The name a person knows the node by.</summary>

@@ -8,7 +8,7 @@ namespace Byre.Graph;
 /// <param name="Conflict">One line for a person, or null.</param>
 /// <param name="ConflictCode">What kind of conflict.</param>
 internal sealed record PermissionSolution(
-    IReadOnlyList<PermissionSet> Edges, IReadOnlyList<PermissionSet> Nodes, string? Conflict, ErrorCode ConflictCode)
+    PermissionSet[] Edges, PermissionSet[] Nodes, string? Conflict, ErrorCode ConflictCode)
 {
     /// <summary>A conflict.</summary>
     public static PermissionSolution Impossible(ErrorCode code, string message) => new([], [], message, code);
