@@ -32,6 +32,15 @@ internal sealed record CrashConfiguration
 
     public int Operations { get; init; } = 60;
 
+    /// <summary>In a stress run: the disk's sectors that one table maps; each table is written to first. 0: not so.</summary>
+    public int SweepSectors { get; init; }
+
+    /// <summary>In a stress run: the disk grows to so many sectors meanwhile. 0: it does not.</summary>
+    public int GrowsTo { get; init; }
+
+    /// <summary>In a stress run: the image is crashed as well.</summary>
+    public bool IsLogged { get; init; }
+
     public int SectorsPerCluster => ClusterSize / SectorContent.Size;
 
     public static IReadOnlyList<CrashConfiguration> All { get; } =
@@ -65,6 +74,46 @@ internal sealed record CrashConfiguration
             Name = "4K-no-unref", Options = "cluster_size=4k", ClusterSize = 4096, Sectors = 2000, BackingSectors = 2000,
             OpenOptions = new Qcow2OpenOptions { DiscardNoUnref = true, PassDiscardRequest = false },
         },
+    ];
+
+    /// <summary>The kinds of image that many threads write at the same time; <see cref="Operations"/> are those of each.</summary>
+    public static IReadOnlyList<CrashConfiguration> Stressed { get; } =
+    [
+        new()
+        {
+            Name = "512-tables", Options = "cluster_size=512,refcount_bits=64", ClusterSize = 512, Sectors = 65_536, SweepSectors = 64, Operations = 100,
+        },
+        new() { Name = "512-grows", Options = "cluster_size=512", ClusterSize = 512, Sectors = 2000, GrowsTo = 20_000, Operations = 300 },
+        new() { Name = "4K-backing", Options = "cluster_size=4k", ClusterSize = 4096, Sectors = 2000, BackingSectors = 1501, Operations = 400 },
+        new() { Name = "4K-snapshot", Options = "cluster_size=4k", ClusterSize = 4096, Sectors = 4000, HasSnapshot = true, Operations = 400 },
+        new() { Name = "4K-v2", Options = "compat=0.10,cluster_size=4k", ClusterSize = 4096, Sectors = 2000, Operations = 300 },
+        new() { Name = "4K-lazy", Options = "cluster_size=4k,lazy_refcounts=on", ClusterSize = 4096, Sectors = 2000, Operations = 300 },
+        new() { Name = "64K", Options = "cluster_size=64k", ClusterSize = 65_536, Sectors = 4096, Operations = 300 },
+        new()
+        {
+            Name = "16K-extended-backing", Options = "cluster_size=16k,extended_l2=on", ClusterSize = 16_384, Sectors = 4001, BackingSectors = 3001,
+            Operations = 600,
+        },
+        new()
+        {
+            Name = "64K-extended", Options = "cluster_size=64k,extended_l2=on", ClusterSize = 65_536, Sectors = 4096, Compresses = false, Operations = 400,
+        },
+        new()
+        {
+            Name = "64K-datafile", Options = "cluster_size=64k,data_file=data.raw", ClusterSize = 65_536, Sectors = 4096, HasDataFile = true,
+            Compresses = false, Operations = 300,
+        },
+        new()
+        {
+            Name = "4K-small-caches", Options = "cluster_size=4k", ClusterSize = 4096, Sectors = 65_536, SweepSectors = 4096, Operations = 400,
+            OpenOptions = new Qcow2OpenOptions { L2CacheBytes = 8192, RefcountCacheBytes = 8192, PassDiscardOther = true },
+        },
+        new()
+        {
+            Name = "512-crashed", Options = "cluster_size=512", ClusterSize = 512, Sectors = 2000, BackingSectors = 1501, IsLogged = true, Operations = 300,
+            OpenOptions = new Qcow2OpenOptions { L2CacheBytes = 8192, RefcountCacheBytes = 8192 },
+        },
+        new() { Name = "16K-extended-crashed", Options = "cluster_size=16k,extended_l2=on", ClusterSize = 16_384, Sectors = 2000, IsLogged = true, Operations = 300 },
     ];
 
     public override string ToString() => Name;

@@ -76,6 +76,16 @@ public class CrashFileTests
         Assert.Contains("sector 0 holds the value 2", model.Verify(SectorContent.Make(2, 0, 1), 15), StringComparison.Ordinal);
         Assert.Contains("foreign", model.Verify(Filled(7, 512), 15), StringComparison.Ordinal);
 
+        // While requests are in flight a read sees them or not, byte by byte; what was there before them it does not see.
+        var torn = SectorContent.Make(2, 0, 1);
+        Assert.Null(model.VerifyRead(torn, 0, 1, 4));
+        SectorContent.Make(1, 0, 1).AsSpan(0, 256).CopyTo(torn);
+        Assert.Null(model.VerifyRead(torn, 0, 1, 4));
+        Assert.NotNull(model.VerifyRead(torn, 0, 5, 6));
+        Assert.NotNull(model.VerifyRead(SectorContent.Make(SectorContent.Backing, 0, 1), 0, 3, 5));
+        Assert.Null(model.VerifyRead(SectorContent.Make(3, 0, 1), 0, 15, 16));
+        Assert.NotNull(model.VerifyRead(SectorContent.Make(2, 0, 1), 0, 15, 16));
+
         IEnumerable<int> Legal(long tick) => model.Legal(0, tick).Order();
     }
 

@@ -46,13 +46,25 @@ internal sealed class GuestModel
 
     /// <summary>Compares a disk's content with what is legal without a crash, when no request is in flight.</summary>
     /// <returns>What is wrong with the first wrong sector, or null.</returns>
-    public string? VerifyLive(ReadOnlySpan<byte> content) => Verify(content, long.MaxValue, i => Legal(i, long.MaxValue, long.MaxValue));
+    public string? VerifyLive(ReadOnlySpan<byte> content) => VerifyRead(content, 0, long.MaxValue, long.MaxValue);
+
+    /// <summary>
+    /// Compares what a read has seen with what is legal: of requests that were in flight meanwhile it may have seen any byte
+    /// or not, since no file keeps a read and a write of the same bytes apart.
+    /// </summary>
+    /// <param name="content">What was read: whole sectors.</param>
+    /// <param name="first">The first of them.</param>
+    /// <param name="began">The tick at which the read began.</param>
+    /// <param name="ended">The tick at which it ended.</param>
+    /// <returns>What is wrong with the first wrong sector, or null.</returns>
+    public string? VerifyRead(ReadOnlySpan<byte> content, int first, long began, long ended) =>
+        Verify(content, first, content.Length / SectorContent.Size, ended, i => Legal(i, ended, began, isCrash: false), mayBeTorn: true);
 
     /// <summary>Compares a disk's content with what is legal after a crash at a tick.</summary>
     /// <returns>What is wrong with the first wrong sector, or null.</returns>
-    public string? Verify(ReadOnlySpan<byte> content, long tick) => Verify(content, tick, i => Legal(i, tick));
+    public string? Verify(ReadOnlySpan<byte> content, long tick) => Verify(content, 0, sectors.Length, tick, i => Legal(i, tick));
 
-    private HashSet<int> Legal(int sector, long tick, long covered)
+    private HashSet<int> Legal(int sector, long tick, long covered, bool isCrash = true)
     {
         var values = new HashSet<int>();
         var changes = sectors[sector];
@@ -65,7 +77,7 @@ internal sealed class GuestModel
             }
 
             values.Add(change.Value);
-            if (!change.IsDiscard && (change.Ended < covered || (change.IsFua && change.Ended < tick)))
+            if (!change.IsDiscard && (change.Ended < covered || (isCrash && change.IsFua && change.Ended < tick)))
             {
                 break;
             }
@@ -74,25 +86,25 @@ internal sealed class GuestModel
         return values;
     }
 
-    private string? Verify(ReadOnlySpan<byte> content, long tick, Func<int, HashSet<int>> legalValues)
+    private string? Verify(ReadOnlySpan<byte> content, int first, int count, long tick, Func<int, HashSet<int>> legalValues, bool mayBeTorn = false)
     {
         var expected = new byte[SectorContent.Size];
-        for (var i = 0; i < sectors.Length; i++)
+        for (var i = first; i < first + count; i++)
         {
-            var actual = content.Slice(i * SectorContent.Size, SectorContent.Size);
+            var actual = content.Slice((i - first) * SectorContent.Size, SectorContent.Size);
             var legal = legalValues(i);
             var found = false;
             foreach (var value in legal)
             {
-                found |= Holds(value, i, content);
+                found |= Holds(value, i, actual);
             }
 
-            if (!found)
+            if (!found && !(mayBeTorn && legal.Count > 1 && IsMixed(actual, legal, i)))
             {
                 GuestChange? holds = null;
                 foreach (var change in sectors[i])
                 {
-                    holds = Holds(change.Value, i, content) ? change : holds;
+                    holds = Holds(change.Value, i, actual) ? change : holds;
                 }
 
                 var all = string.Join(", ", sectors[i].Select(c => $"{(c.IsDiscard ? "discard" : c.Value)}@{c.Began}-{c.Ended}"));
@@ -106,8 +118,25 @@ internal sealed class GuestModel
         bool Holds(int value, int sector, ReadOnlySpan<byte> bytes)
         {
             SectorContent.Fill(expected, value, sector);
-            return bytes.Slice(sector * SectorContent.Size, SectorContent.Size).SequenceEqual(expected);
+            return bytes.SequenceEqual(expected);
         }
+    }
+
+    /// <summary>Each byte of a sector is that of one of the values.</summary>
+    private static bool IsMixed(ReadOnlySpan<byte> sector, HashSet<int> values, int index)
+    {
+        Span<bool> known = stackalloc bool[SectorContent.Size];
+        Span<byte> bytes = stackalloc byte[SectorContent.Size];
+        foreach (var value in values)
+        {
+            SectorContent.Fill(bytes, value, index);
+            for (var i = 0; i < bytes.Length; i++)
+            {
+                known[i] |= bytes[i] == sector[i];
+            }
+        }
+
+        return !known.Contains(false);
     }
 
     private static string Describe(ReadOnlySpan<byte> sector) => sector.ContainsAnyExcept((byte)0)
