@@ -116,5 +116,35 @@ internal sealed record CrashConfiguration
         new() { Name = "16K-extended-crashed", Options = "cluster_size=16k,extended_l2=on", ClusterSize = 16_384, Sectors = 2000, IsLogged = true, Operations = 300 },
     ];
 
+    /// <summary>The kinds of image in which every request is made to fail: small, since each costs a workload.</summary>
+    public static IReadOnlyList<CrashConfiguration> Faulted { get; } =
+    [
+        new() { Name = "512", Options = "cluster_size=512,refcount_bits=64", ClusterSize = 512, Sectors = 200, Operations = 14 },
+        new() { Name = "4K-backing", Options = "cluster_size=4k", ClusterSize = 4096, Sectors = 300, BackingSectors = 201, Operations = 14 },
+        new() { Name = "4K-v2", Options = "compat=0.10,cluster_size=4k", ClusterSize = 4096, Sectors = 300, Operations = 14 },
+        new() { Name = "4K-lazy", Options = "cluster_size=4k,lazy_refcounts=on", ClusterSize = 4096, Sectors = 300, IsLazy = true, Operations = 14 },
+        new() { Name = "4K-snapshot", Options = "cluster_size=4k", ClusterSize = 4096, Sectors = 300, HasSnapshot = true, Operations = 14 },
+        new()
+        {
+            Name = "16K-extended-backing", Options = "cluster_size=16k,extended_l2=on", ClusterSize = 16_384, Sectors = 321, BackingSectors = 200,
+            Operations = 14,
+        },
+        new()
+        {
+            Name = "4K-datafile", Options = "cluster_size=4k,data_file=data.raw", ClusterSize = 4096, Sectors = 300, HasDataFile = true, Compresses = false,
+            Operations = 14,
+        },
+        new()
+        {
+            Name = "4K-datafile-raw", Options = "cluster_size=4k,data_file=data.raw,data_file_raw=on", ClusterSize = 4096, Sectors = 300,
+            HasDataFile = true, Compresses = false, Operations = 14,
+        },
+        new()
+        {
+            Name = "512-small-caches", Options = "cluster_size=512", ClusterSize = 512, Sectors = 600, Operations = 20,
+            OpenOptions = new Qcow2OpenOptions { L2CacheBytes = 1024, RefcountCacheBytes = 1024, PassDiscardOther = true },
+        },
+    ];
+
     public override string ToString() => Name;
 }

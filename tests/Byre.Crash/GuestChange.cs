@@ -2,14 +2,15 @@ namespace Byre.Crash;
 
 /// <summary>A guest's request that changed sectors.</summary>
 /// <param name="value">What the sectors hold afterwards (<see cref="SectorContent"/>).</param>
-/// <param name="isDiscard">The sectors hold <paramref name="value"/> or what they held before.</param>
+/// <param name="isUncertain">The sectors hold <paramref name="value"/> or what they held before: a discard.</param>
 /// <param name="isFua">It is on stable storage once it has ended.</param>
 /// <param name="began">The tick at which it began.</param>
-internal sealed class GuestChange(int value, bool isDiscard, bool isFua, long began)
+internal sealed class GuestChange(int value, bool isUncertain, bool isFua, long began)
 {
     public int Value => value;
 
-    public bool IsDiscard => isDiscard;
+    /// <summary>The sectors hold the value or what they held before. True of discards, and of what failed.</summary>
+    public bool IsUncertain { get; set; } = isUncertain;
 
     public bool IsFua => isFua;
 

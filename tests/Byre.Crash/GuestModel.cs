@@ -77,7 +77,7 @@ internal sealed class GuestModel
             }
 
             values.Add(change.Value);
-            if (!change.IsDiscard && (change.Ended < covered || (isCrash && change.IsFua && change.Ended < tick)))
+            if (!change.IsUncertain && (change.Ended < covered || (isCrash && change.IsFua && change.Ended < tick)))
             {
                 break;
             }
@@ -107,7 +107,7 @@ internal sealed class GuestModel
                     holds = Holds(change.Value, i, actual) ? change : holds;
                 }
 
-                var all = string.Join(", ", sectors[i].Select(c => $"{(c.IsDiscard ? "discard" : c.Value)}@{c.Began}-{c.Ended}"));
+                var all = string.Join(", ", sectors[i].Select(c => $"{(c.IsUncertain ? $"perhaps {c.Value}" : c.Value)}@{c.Began}-{c.Ended}"));
                 return $"guest sector {i} holds {(holds is null ? Describe(actual) : $"the value {holds.Value}")}, legal at {tick}: "
                     + $"{string.Join(", ", legal)} (changes: {all})";
             }

@@ -14,43 +14,43 @@ internal sealed class Workload(CrashConfiguration configuration, int seed)
     private readonly WriteLogClock clock = new();
     private int lastValue;
 
-    /// <summary>Stands between the format and the log; a test that breaks something puts a filter here.</summary>
+    /// <summary>Stands between the format and the log of its file; a test that breaks something puts a filter here.</summary>
     public Func<BlockNode, BlockNode> AboveLog { get; init; } = node => node;
 
+    /// <summary>The same for the external data file.</summary>
+    public Func<BlockNode, BlockNode> AboveDataLog { get; init; } = node => node;
+
+    /// <summary>Requests may fail: then what they did is not known, and the workload goes on. It ends with closing the image.</summary>
+    public bool MayFail { get; init; }
+
     /// <summary>Makes the image and runs the workload.</summary>
-    public async Task<CrashRun> RunAsync()
+    public async Task<CrashRun> RunAsync() => await RunAsync(await CrashImage.MakeAsync(configuration, seed));
+
+    /// <summary>Runs the workload on an image.</summary>
+    public async Task<CrashRun> RunAsync(CrashImage image)
     {
-        var directory = Directory.CreateTempSubdirectory("byre-crash").FullName;
+        var model = image.MakeModel();
+        var log = MakeLog(image.File);
+        var dataLog = image.DataFile is null ? null : MakeLog(image.DataFile);
+        var closes = false;
+        CrashRun Result() => new(
+            configuration, seed, model, clock, new CrashFile(image.File, log.Entries), dataLog is null ? null : new CrashFile(image.DataFile!, dataLog.Entries), image.Backing)
+        {
+            Snapshot = image.Snapshot,
+            WasClosed = closes,
+        };
+
+        BlockEdge edge;
         try
         {
-            return await RunAsync(directory);
+            edge = await Qcow2Images.OpenAsync(
+                AboveLog(log), dataLog is null ? null : AboveDataLog(dataLog), image.MakeBacking(), configuration.OpenOptions);
         }
-        finally
+        catch (BlockException) when (MayFail)
         {
-            Directory.Delete(directory, recursive: true);
-        }
-    }
-
-    private async Task<CrashRun> RunAsync(string directory)
-    {
-        var backing = configuration.BackingSectors == 0 ? null : SectorContent.Make(SectorContent.Backing, 0, configuration.BackingSectors);
-        await CreateAsync(directory, backing);
-        var image = Path.Combine(directory, "disk.qcow2");
-        var dataPath = Path.Combine(directory, "data.raw");
-        var model = new GuestModel(
-            configuration.Sectors, i => i < configuration.BackingSectors ? SectorContent.Backing : SectorContent.Zero);
-        byte[]? snapshot = null;
-        if (configuration.HasSnapshot)
-        {
-            snapshot = await PrepareSnapshotAsync(directory, image, backing, model);
+            return Result();
         }
 
-        var start = await File.ReadAllBytesAsync(image);
-        var dataStart = configuration.HasDataFile ? await File.ReadAllBytesAsync(dataPath) : null;
-        var log = MakeLog(start);
-        var dataLog = dataStart is null ? null : MakeLog(dataStart);
-        var edge = await Qcow2Images.OpenAsync(
-            AboveLog(log), dataLog is null ? null : AboveLog(dataLog), backing is null ? null : new MemoryNode(backing), configuration.OpenOptions);
         for (var i = 0; i < configuration.Operations; i++)
         {
             // Requests in flight at the same time touch different sectors, but may share clusters.
@@ -70,59 +70,26 @@ internal sealed class Workload(CrashConfiguration configuration, int seed)
         }
 
         await VerifyLiveAsync(edge, model);
-        var closes = random.Next(2) == 0;
+        closes = MayFail || random.Next(2) == 0;
         if (closes)
         {
             var began = clock.Advance();
-            await edge.DisposeAsync();
-            model.AddFlush(began, clock.Advance());
+            try
+            {
+                await edge.DisposeAsync();
+                model.AddFlush(began, clock.Advance());
+            }
+            catch (BlockException) when (MayFail)
+            {
+                closes = false;
+            }
+
+            return Result();
         }
 
-        var run = new CrashRun(
-            configuration, seed, model, clock, new CrashFile(start, log.Entries), dataLog is null ? null : new CrashFile(dataStart!, dataLog.Entries), backing)
-        {
-            Snapshot = snapshot,
-            WasClosed = closes,
-        };
-        if (!closes)
-        {
-            await edge.DisposeAsync(); // after the log was taken: the crash came first
-        }
-
+        var run = Result();
+        await edge.DisposeAsync(); // after the log was taken: the crash came first
         return run;
-    }
-
-    private async Task CreateAsync(string directory, byte[]? backing)
-    {
-        var arguments = new List<string> { "create", "-q", "-f", "qcow2", "-o", configuration.Options };
-        if (backing is not null)
-        {
-            await File.WriteAllBytesAsync(Path.Combine(directory, "base.raw"), backing);
-            arguments.AddRange(["-b", "base.raw", "-F", "raw"]);
-        }
-
-        arguments.AddRange(["disk.qcow2", $"{configuration.Sectors * SectorContent.Size}"]);
-        await ExternalTool.RunAsync("qemu-img", directory, [.. arguments]);
-    }
-
-    /// <summary>Writes to the disk, closes it, and lets qemu-img make a snapshot.</summary>
-    private async Task<byte[]> PrepareSnapshotAsync(string directory, string image, byte[]? backing, GuestModel model)
-    {
-        var log = MakeLog(await File.ReadAllBytesAsync(image));
-        var edge = await Qcow2Images.OpenAsync(log, null, backing is null ? null : new MemoryNode(backing), configuration.OpenOptions);
-        var start = new MutableBytes(await File.ReadAllBytesAsync(image)).ToArray();
-        for (var i = 0; i < 12; i++)
-        {
-            await WriteAsync(edge, model, 0, configuration.Sectors, WriteFlags.None);
-        }
-
-        var content = await Qcow2Images.ReadAllAsync(edge);
-        var began = clock.Advance();
-        await edge.DisposeAsync();
-        model.AddFlush(began, clock.Advance());
-        await File.WriteAllBytesAsync(image, new CrashFile(start, log.Entries).Prefix(long.MaxValue));
-        await ExternalTool.RunAsync("qemu-img", directory, "snapshot", "-c", "first", "disk.qcow2");
-        return content;
     }
 
     private WriteLogNode MakeLog(byte[] content) => new(
@@ -159,14 +126,6 @@ internal sealed class Workload(CrashConfiguration configuration, int seed)
 
     private async Task StepAsync(BlockEdge edge, GuestModel model, int first, int count) => await Plan(edge, model, first, count)();
 
-    private Task WriteAsync(BlockEdge edge, GuestModel model, int first, int count, WriteFlags flags)
-    {
-        var (from, length) = Range(first, count);
-        var value = ++lastValue;
-        return DoAsync(model, new GuestChangeRequest(value, from, length, (flags & WriteFlags.Fua) != 0), () =>
-            edge.WriteAsync((long)from * SectorContent.Size, SectorContent.Make(value, from, length), flags));
-    }
-
     /// <summary>Draws a request to some of the sectors in a range, which can then be made at any time.</summary>
     private Func<Task> Plan(BlockEdge edge, GuestModel model, int first, int count)
     {
@@ -192,7 +151,15 @@ internal sealed class Workload(CrashConfiguration configuration, int seed)
             _ => async () =>
             {
                 var began = clock.Advance();
-                await edge.FlushAsync();
+                try
+                {
+                    await edge.FlushAsync();
+                }
+                catch (BlockException) when (MayFail)
+                {
+                    return;
+                }
+
                 lock (model)
                 {
                     model.AddFlush(began, clock.Advance());
@@ -209,13 +176,30 @@ internal sealed class Workload(CrashConfiguration configuration, int seed)
             model.Add(change, request.First, request.Count);
         }
 
-        await operation();
+        try
+        {
+            await operation();
+        }
+        catch (BlockException) when (MayFail)
+        {
+            change.IsUncertain = true;
+        }
+
         change.Ended = clock.Advance();
     }
 
     private async Task VerifyLiveAsync(BlockEdge edge, GuestModel model)
     {
-        var content = await Qcow2Images.ReadAllAsync(edge, random.Next(1, 40) * 4096);
+        byte[] content;
+        try
+        {
+            content = await Qcow2Images.ReadAllAsync(edge, random.Next(1, 40) * 4096);
+        }
+        catch (BlockException) when (MayFail)
+        {
+            return;
+        }
+
         var problem = model.VerifyLive(content);
         Assert.True(problem is null, $"{configuration.Name}, seed {seed}, without a crash: {problem}");
     }
