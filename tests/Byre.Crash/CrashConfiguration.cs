@@ -38,6 +38,9 @@ internal sealed record CrashConfiguration
     /// <summary>In a stress run: the disk grows to so many sectors meanwhile. 0: it does not.</summary>
     public int GrowsTo { get; init; }
 
+    /// <summary>In a stress run: one of so many requests to the file fails. 0: none.</summary>
+    public int Fails { get; init; }
+
     /// <summary>In a stress run: the image is crashed as well.</summary>
     public bool IsLogged { get; init; }
 
@@ -68,6 +71,11 @@ internal sealed record CrashConfiguration
         {
             Name = "4K-small-caches", Options = "cluster_size=4k", ClusterSize = 4096, Sectors = 8000,
             OpenOptions = new Qcow2OpenOptions { L2CacheBytes = 8192, RefcountCacheBytes = 8192, PassDiscardOther = true }, Operations = 100,
+        },
+        new()
+        {
+            Name = "512-small-caches", Options = "cluster_size=512,refcount_bits=64", ClusterSize = 512, Sectors = 2400, Operations = 200,
+            OpenOptions = new Qcow2OpenOptions { L2CacheBytes = 1024, RefcountCacheBytes = 1024, PassDiscardOther = true },
         },
         new()
         {
@@ -112,6 +120,11 @@ internal sealed record CrashConfiguration
         {
             Name = "512-crashed", Options = "cluster_size=512", ClusterSize = 512, Sectors = 2000, BackingSectors = 1501, IsLogged = true, Operations = 300,
             OpenOptions = new Qcow2OpenOptions { L2CacheBytes = 8192, RefcountCacheBytes = 8192 },
+        },
+        new() { Name = "4K-failing", Options = "cluster_size=4k", ClusterSize = 4096, Sectors = 2000, BackingSectors = 1501, Fails = 83, Operations = 400 },
+        new()
+        {
+            Name = "16K-extended-failing", Options = "cluster_size=16k,extended_l2=on", ClusterSize = 16_384, Sectors = 4000, Fails = 83, Operations = 400,
         },
         new() { Name = "16K-extended-crashed", Options = "cluster_size=16k,extended_l2=on", ClusterSize = 16_384, Sectors = 2000, IsLogged = true, Operations = 300 },
     ];

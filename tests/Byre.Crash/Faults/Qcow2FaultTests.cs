@@ -6,11 +6,14 @@ namespace Byre.Crash.Faults;
 
 /// <summary>
 /// Every request to an image's files fails once, in turn: as a whole, after a part of it, or with all that follow. Who made
-/// the request is told, or it is as if nothing had happened; no other data is lost, and a check finds leaks at most.
+/// the request is told, or it is as if nothing had happened; no other data is lost, not by a crash afterwards either, and a check finds
+/// leaks at most.
 /// BYRE_FAULT_SEEDS runs more workloads than one.
 /// </summary>
 public class Qcow2FaultTests
 {
+    private const int Crashes = 2;
+
     private static readonly int Seeds =
         int.TryParse(Environment.GetEnvironmentVariable("BYRE_FAULT_SEEDS"), CultureInfo.InvariantCulture, out var s) ? s : 1;
 
@@ -53,6 +56,15 @@ public class Qcow2FaultTests
             hit = fault!.Hits > 0;
             var end = run.Clock.Now + 1;
             var problem = await new CrashInspector(run).InspectAsync(run.File.Prefix(end), run.DataFile?.Prefix(end), end, isClean: !hit);
+            var random = new Random(n);
+            for (var i = 0; i < Crashes && problem is null; i++)
+            {
+                var tick = random.NextInt64(1, end);
+                problem = await new CrashInspector(run).InspectAsync(
+                    run.File.Reordered(tick, random), run.DataFile?.Reordered(tick, random), tick, isClean: false) is { } wrong
+                    ? $"crashed at tick {tick}: {wrong}" : null;
+            }
+
             Assert.True(problem is null, $"{what}: {problem}");
         }
     }

@@ -1,5 +1,4 @@
 using Byre.Filters;
-using Byre.Nodes;
 
 namespace Byre.Crash.Stress;
 
@@ -48,10 +47,8 @@ internal sealed class StressState(GuestModel model, int sectors)
         }
     }
 
-    public void Flush(BlockEdge edge)
+    public void Flushed(long began)
     {
-        var began = Clock.Advance();
-        edge.FlushAsync().AsTask().GetAwaiter().GetResult();
         lock (model)
         {
             model.AddFlush(began, Clock.Advance());

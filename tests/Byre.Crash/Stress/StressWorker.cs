@@ -79,7 +79,7 @@ internal sealed class StressWorker(CrashConfiguration configuration, int seed, i
                 Change(from, length, true, (_, offset, data) => edge.WriteZeroesAsync(offset, data.Length, mayUnmap));
                 break;
             case < 75:
-                state.Flush(edge);
+                Flush(edge);
                 break;
             default:
                 Read(edge, from, length);
@@ -96,7 +96,15 @@ internal sealed class StressWorker(CrashConfiguration configuration, int seed, i
         try
         {
             var change = state.Begin(value, first, count, isDiscard, isFua);
-            Wait(request(value, (long)first * SectorContent.Size, data));
+            try
+            {
+                Wait(request(value, (long)first * SectorContent.Size, data));
+            }
+            catch (BlockException) when (configuration.Fails > 0)
+            {
+                change.IsUncertain = true;
+            }
+
             state.End(change);
         }
         finally
@@ -105,11 +113,34 @@ internal sealed class StressWorker(CrashConfiguration configuration, int seed, i
         }
     }
 
+    private void Flush(BlockEdge edge)
+    {
+        var began = state.Clock.Advance();
+        try
+        {
+            Wait(edge.FlushAsync());
+        }
+        catch (BlockException) when (configuration.Fails > 0)
+        {
+            return;
+        }
+
+        state.Flushed(began);
+    }
+
     private void Read(BlockEdge edge, int first, int count)
     {
         var data = new byte[count * SectorContent.Size];
         var began = state.Clock.Advance();
-        Wait(edge.ReadAsync((long)first * SectorContent.Size, data));
+        try
+        {
+            Wait(edge.ReadAsync((long)first * SectorContent.Size, data));
+        }
+        catch (BlockException) when (configuration.Fails > 0)
+        {
+            return;
+        }
+
         state.CheckRead(data, first, began);
     }
 
