@@ -11,11 +11,13 @@ internal sealed class DifferentialImage
     private const int Unit = 512;
 
     private readonly string directory;
+    private readonly string tools;
     private readonly Random random;
 
-    private DifferentialImage(string directory, Random random, string options, int clusterSize, int length)
+    private DifferentialImage(string directory, string tools, Random random, string options, int clusterSize, int length)
     {
         this.directory = directory;
+        this.tools = tools;
         this.random = random;
         Options = options;
         ClusterSize = clusterSize;
@@ -38,9 +40,12 @@ internal sealed class DifferentialImage
     private string Disk => Path.Combine(directory, "disk.qcow2");
 
     /// <summary>Makes an image with random options, by qemu-img.</summary>
-    public static async Task<DifferentialImage> CreateAsync(string directory, Random random)
+    /// <param name="directory">Where.</param>
+    /// <param name="tools">The directory of QEMU's tools; empty for those on the path.</param>
+    /// <param name="random">Decides everything.</param>
+    public static async Task<DifferentialImage> CreateAsync(string directory, string tools, Random random)
     {
-        var bits = random.Next(6) switch { 0 => 9, 1 or 2 => 12, 3 or 4 => 16, _ => random.Next(9, 19) };
+        var bits = random.Next(6) switch { 0 => 9, 1 or 2 => 12, 3 or 4 => 16, _ => random.Next(9, 22) };
         var isOld = random.Next(5) == 0;
         var extended = !isOld && bits >= 14 && random.Next(3) == 0;
         var hasDataFile = !isOld && random.Next(5) == 0;
@@ -55,8 +60,8 @@ internal sealed class DifferentialImage
                 + (hasDataFile ? $",data_file=data.raw,data_file_raw={(isRaw ? "on" : "off")}" : "");
         }
 
-        options += backing is null && random.Next(4) == 0 ? ",preallocation=metadata" : "";
-        var image = new DifferentialImage(directory, random, options, 1 << bits, length) { HasDataFile = hasDataFile, BackingFormat = backing };
+        options += backing is null && random.Next(4) == 0 ? ",preallocation=" + new[] { "metadata", "falloc", "full" }[random.Next(3)] : "";
+        var image = new DifferentialImage(directory, tools, random, options, 1 << bits, length) { HasDataFile = hasDataFile, BackingFormat = backing };
         var arguments = new List<string> { "create", "-q", "-f", "qcow2", "-o", options };
         if (backing is not null)
         {
@@ -64,46 +69,32 @@ internal sealed class DifferentialImage
             below.AsSpan().Fill(0xbb);
             below.AsSpan(0, Math.Min(length, below.Length)).CopyTo(image.Content);
             await File.WriteAllBytesAsync(Path.Combine(directory, "base.raw"), below);
-            await ExternalTool.RunAsync("qemu-img", directory, "convert", "-S", "0", "-O", backing, "-f", "raw", "base.raw", "base.img");
+            await ExternalTool.RunAsync(Path.Combine(tools, "qemu-img"), directory, "convert", "-S", "0", "-O", backing, "-f", "raw", "base.raw", "base.img");
             arguments.AddRange(["-b", "base.img", "-F", backing]);
         }
 
-        await ExternalTool.RunAsync("qemu-img", directory, [.. arguments, "disk.qcow2", $"{length}"]);
+        await ExternalTool.RunAsync(Path.Combine(tools, "qemu-img"), directory, [.. arguments, "disk.qcow2", $"{length}"]);
         return image;
     }
 
-    /// <summary>Makes random requests through Byre.</summary>
+    /// <summary>Makes random requests through Byre, some with caches that hold next to nothing, some two at a time.</summary>
     public async Task WriteWithByreAsync(int count)
     {
-        await using var edge = await OpenAsync(new Qcow2OpenOptions());
+        var options = random.Next(2) == 0 ? new Qcow2OpenOptions() : new Qcow2OpenOptions { L2CacheBytes = 1, RefcountCacheBytes = 1, PassDiscardOther = true };
+        await using var edge = await OpenAsync(options);
         for (var i = 0; i < count; i++)
         {
-            var (kind, offset, length, pattern) = Draw();
-            var data = new byte[length];
-            data.AsSpan().Fill(pattern);
-            switch (kind)
+            var first = Draw();
+            var second = Draw();
+            var isApart = first.Offset + first.Length <= second.Offset || second.Offset + second.Length <= first.Offset;
+            if (isApart && random.Next(3) == 0)
             {
-                case "write":
-                    await edge.WriteAsync(offset, data);
-                    break;
-                case "write -c":
-                    await edge.WriteAsync(offset, data, WriteFlags.Compressed);
-                    break;
-                case "write -z" or "write -z -u":
-                    await edge.WriteZeroesAsync(offset, length, kind.EndsWith("-u", StringComparison.Ordinal) ? WriteFlags.MayUnmap : WriteFlags.None);
-                    data.AsSpan().Clear();
-                    break;
-                case "discard":
-                    await edge.DiscardAsync(offset, length);
-                    await edge.ReadAsync(offset, data);
-                    Assert.Null(CheckDiscarded(offset, data));
-                    break;
-                default:
-                    await edge.FlushAsync();
-                    continue;
+                await Task.WhenAll(Task.Run(() => RequestAsync(edge, first)), Task.Run(() => RequestAsync(edge, second)));
             }
-
-            data.CopyTo(Content, offset);
+            else
+            {
+                await RequestAsync(edge, first);
+            }
         }
     }
 
@@ -134,7 +125,7 @@ internal sealed class DifferentialImage
         }
 
         var (status, output, error) = await ExternalTool.TryRunAsync(
-            "qemu-io", directory, [.. commands.SelectMany(c => new[] { "-c", c }), "-d", "unmap", "-f", "qcow2", "disk.qcow2"]);
+            Path.Combine(tools, "qemu-io"), directory, [.. commands.SelectMany(c => new[] { "-c", c }), "-d", "unmap", "-f", "qcow2", "disk.qcow2"]);
         var outcomes = output.Split('\n').Where(l => l.StartsWith("wrote ", StringComparison.Ordinal) || l.StartsWith("write failed", StringComparison.Ordinal)).ToList();
         Assert.True(error.Length == 0 && outcomes.Count == writes.Count, $"{string.Join("; ", commands)}: {status} {output}{error}");
         foreach (var ((kind, offset, length, pattern), outcome) in writes.Zip(outcomes))
@@ -156,19 +147,30 @@ internal sealed class DifferentialImage
         }
     }
 
-    /// <summary>Makes the disk longer, by qemu-img.</summary>
-    public async Task GrowAsync()
+    /// <summary>Makes the disk longer or shorter, by qemu-img or by Byre; over a longer backing image, too.</summary>
+    public async Task ResizeAsync()
     {
-        if (BackingFormat is not null || Options.Contains("preallocation", StringComparison.Ordinal))
+        var isOld = Options.Contains("compat=0.10", StringComparison.Ordinal);
+        if (Options.Contains("preallocation", StringComparison.Ordinal) || (BackingFormat is not null && isOld))
         {
-            return;
+            return; // neither makes a disk of version 2 longer where its backing image would show
         }
 
-        var length = Content.Length + (random.Next(1, 200) * Unit);
-        await ExternalTool.RunAsync("qemu-img", directory, "resize", "-q", "-f", "qcow2", "disk.qcow2", $"{length}");
-        var grown = new byte[length];
-        Content.CopyTo(grown, 0);
-        Content = grown;
+        var isShorter = random.Next(3) == 0;
+        var length = isShorter ? random.Next(1, (Content.Length / Unit) + 1) * Unit : Content.Length + (random.Next(1, 200) * Unit);
+        if (random.Next(2) == 0)
+        {
+            await using var edge = await OpenAsync(new Qcow2OpenOptions());
+            await edge.ResizeAsync(length);
+        }
+        else
+        {
+            await ExternalTool.RunAsync(Path.Combine(tools, "qemu-img"), directory, "resize", "-q", "--shrink", "-f", "qcow2", "disk.qcow2", $"{length}");
+        }
+
+        var resized = new byte[length];
+        Content.AsSpan(0, Math.Min(length, Content.Length)).CopyTo(resized);
+        Content = resized;
     }
 
     /// <summary>Compares what both read, and has both check the image.</summary>
@@ -189,7 +191,7 @@ internal sealed class DifferentialImage
             return qemuReads;
         }
 
-        var (status, output, error) = await ExternalTool.TryRunAsync("qemu-img", directory, ["check", "disk.qcow2"]);
+        var (status, output, error) = await ExternalTool.TryRunAsync(Path.Combine(tools, "qemu-img"), directory, ["check", "disk.qcow2"]);
         if (status != 0)
         {
             return $"qemu-img check ends with {status}: {output}{error}";
@@ -197,6 +199,36 @@ internal sealed class DifferentialImage
 
         var report = await Qcow2Images.CheckAsync(FileNode.Open(new FileNodeOptions { Path = Disk, ReadOnly = true }));
         return Qcow2Images.Problem(report, leaksCount: true) is { } problem ? "Byre's check finds " + problem : null;
+    }
+
+    private async Task RequestAsync(BlockEdge edge, (string Kind, int Offset, int Length, byte Pattern) request)
+    {
+        var (kind, offset, length, pattern) = request;
+        var data = new byte[length];
+        data.AsSpan().Fill(pattern);
+        switch (kind)
+        {
+            case "write":
+                await edge.WriteAsync(offset, data);
+                break;
+            case "write -c":
+                await edge.WriteAsync(offset, data, WriteFlags.Compressed);
+                break;
+            case "write -z" or "write -z -u":
+                await edge.WriteZeroesAsync(offset, length, kind.EndsWith("-u", StringComparison.Ordinal) ? WriteFlags.MayUnmap : WriteFlags.None);
+                data.AsSpan().Clear();
+                break;
+            case "discard":
+                await edge.DiscardAsync(offset, length);
+                await edge.ReadAsync(offset, data);
+                Assert.Null(CheckDiscarded(offset, data));
+                break;
+            default:
+                await edge.FlushAsync();
+                return;
+        }
+
+        data.CopyTo(Content, offset);
     }
 
     private Task<BlockEdge> OpenAsync(Qcow2OpenOptions options)
@@ -211,7 +243,7 @@ internal sealed class DifferentialImage
 
     private async Task<byte[]> ReadWithQemuAsync()
     {
-        await ExternalTool.RunAsync("qemu-img", directory, "convert", "-f", "qcow2", "-O", "raw", "disk.qcow2", "out.raw");
+        await ExternalTool.RunAsync(Path.Combine(tools, "qemu-img"), directory, "convert", "-f", "qcow2", "-O", "raw", "disk.qcow2", "out.raw");
         return await File.ReadAllBytesAsync(Path.Combine(directory, "out.raw"));
     }
 

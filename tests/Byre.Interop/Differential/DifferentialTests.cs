@@ -6,12 +6,19 @@ namespace Byre.Interop.Differential;
 
 /// <summary>
 /// Random requests over random kinds of images, by Byre and by QEMU's tools in turn: what one writes the other reads, and
-/// both find nothing to complain about. BYRE_DIFF_SECONDS runs it that long, with ever new seeds.
+/// both find nothing to complain about. BYRE_DIFF_SECONDS runs it that long, with ever new seeds; BYRE_DIFF_SEED runs that
+/// seed alone. Where BYRE_QEMU10 names QEMU 10's tools, every other seed is theirs.
 /// </summary>
 public class DifferentialTests
 {
     private static readonly double Seconds =
         double.TryParse(Environment.GetEnvironmentVariable("BYRE_DIFF_SECONDS"), CultureInfo.InvariantCulture, out var s) ? s : 0;
+
+    private static readonly int? OnlySeed =
+        int.TryParse(Environment.GetEnvironmentVariable("BYRE_DIFF_SEED"), CultureInfo.InvariantCulture, out var s) ? s : null;
+
+    private static readonly string? NewTools =
+        Environment.GetEnvironmentVariable("BYRE_QEMU10") is { Length: > 0 } path ? path : null;
 
     [Theory]
     [InlineData(0)]
@@ -21,25 +28,26 @@ public class DifferentialTests
     public async Task What_one_writes_the_other_reads(int part)
     {
         var watch = Stopwatch.StartNew();
-        for (var i = 0; i < 12 || watch.Elapsed.TotalSeconds < Seconds / 4; i++)
+        for (var i = 0; OnlySeed is null ? i < 12 || watch.Elapsed.TotalSeconds < Seconds / 4 : i == 0 && OnlySeed % 4 == part; i++)
         {
-            var seed = (i * 4) + part;
+            var seed = OnlySeed ?? (i * 4) + part;
+            var tools = seed / 4 % 2 == 0 ? "" : NewTools ?? "";
             var directory = Directory.CreateTempSubdirectory("byre-differential").FullName;
             var step = "create";
             var options = "";
             try
             {
                 var random = new Random(seed);
-                var image = await DifferentialImage.CreateAsync(directory, random);
+                var image = await DifferentialImage.CreateAsync(directory, tools, random);
                 options = image.Options + (image.BackingFormat is null ? "" : ",backing");
                 for (var round = 0; round < 4; round++)
                 {
                     step = (round + seed) % 2 == 0 ? "Byre writes" : "QEMU writes";
                     await ((round + seed) % 2 == 0 ? image.WriteWithByreAsync(random.Next(1, 25)) : image.WriteWithQemuAsync(random.Next(1, 25)));
-                    if (random.Next(6) == 0)
+                    if (random.Next(4) == 0)
                     {
-                        step = "grow";
-                        await image.GrowAsync();
+                        step = "resize";
+                        await image.ResizeAsync();
                     }
 
                     var problem = await image.FindProblemAsync();
@@ -48,7 +56,7 @@ public class DifferentialTests
             }
             catch (Exception e) when (e is BlockException or InvalidOperationException or Xunit.Sdk.XunitException)
             {
-                Assert.Fail($"seed {seed} ({options}), {step}: {(e is BlockException ? e.ToString() : e.Message)}");
+                Assert.Fail($"seed {seed} ({options}{(tools.Length == 0 ? "" : ", QEMU 10")}), {step}: {(e is BlockException ? e.ToString() : e.Message)}");
             }
             finally
             {

@@ -7,6 +7,8 @@ namespace Byre.Formats.Qcow2.Manage;
 /// <summary>Makes new images.</summary>
 public static class Qcow2Creator
 {
+    private const int Sector = 512;
+
     /// <summary>Checks that the wishes go together.</summary>
     /// <exception cref="BlockException">
     /// <see cref="ErrorCode.Invalid"/>: they do not, or the names do not fit in the header; <see cref="ErrorCode.TooLarge"/>:
@@ -83,7 +85,7 @@ public static class Qcow2Creator
 
     /// <summary>
     /// Makes an image. What the file held before is lost. When the task completes the image is complete and on stable
-    /// storage; the header is written last, so that before there is no image.
+    /// storage; the header's first sector is written last, so that before there is no image.
     /// </summary>
     /// <param name="file">The image file; may be written and resized. A device keeps its length.</param>
     /// <param name="dataFile">The external data file where the options name one, otherwise null; grown to the disk's length.</param>
@@ -120,9 +122,16 @@ public static class Qcow2Creator
             await dataFile.FlushAsync().ConfigureAwait(false);
         }
 
+        // Its first sector makes it an image, and is written alone, when the names that follow are on stable storage.
+        var header = HeaderFor(options, plan, options.Version >= 3 && options.BackingFile is null && dataWasEmpty).ToBytes();
+        var first = Math.Min(header.Length, Sector);
+        if (header.Length > first)
+        {
+            await file.WriteAsync(first, header.AsMemory(first)).ConfigureAwait(false);
+        }
+
         await file.FlushAsync().ConfigureAwait(false);
-        var header = HeaderFor(options, plan, options.Version >= 3 && options.BackingFile is null && dataWasEmpty);
-        await file.WriteAsync(0, header.ToBytes()).ConfigureAwait(false);
+        await file.WriteAsync(0, header.AsMemory(0, first)).ConfigureAwait(false);
         await file.FlushAsync().ConfigureAwait(false);
     }
 
