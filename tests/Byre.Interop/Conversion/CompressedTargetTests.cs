@@ -1,0 +1,39 @@
+using Byre.Interop.Check;
+using Byre.Interop.Img;
+
+namespace Byre.Interop.Conversion;
+
+/// <summary>Compressed targets, written by several threads at once.</summary>
+public sealed class CompressedTargetTests : IDisposable
+{
+    private const int Runs = 3;
+
+    private readonly string directory = Directory.CreateTempSubdirectory("byre-compressed-").FullName;
+
+    public void Dispose() => Directory.Delete(directory, recursive: true);
+
+    [Theory]
+    [InlineData("512", "zlib")]
+    [InlineData("512", "zstd")]
+    [InlineData("1k", "zlib")]
+    [InlineData("1k", "zstd")]
+    [InlineData("2k", "zlib")]
+    [InlineData("2k", "zstd")]
+    public async Task Small_clusters_arrive_whole_whatever_the_threads_do(string clusterSize, string type)
+    {
+        var raw = Path.Combine(directory, "disk.raw");
+        var source = Path.Combine(directory, "disk.qcow2");
+        var target = Path.Combine(directory, "target.qcow2");
+        TestDisks.Make(raw, 20 << 20, 40, seed: 1);
+        QemuImg.Must("qemu-img", "convert", "-f", "raw", "-O", "qcow2", raw, source);
+        for (var run = 0; run < Runs; run++)
+        {
+            File.Delete(target);
+            var ours = await Tools.ByreAsync(
+                "convert", "-c", "-m", "8", "-o", $"cluster_size={clusterSize},compression_type={type}", "-O", "qcow2", source, target);
+            Assert.True(ours.Status == 0, ours.Errors);
+            QemuImg.Must("qemu-img", "compare", "-f", "raw", "-F", "qcow2", raw, target);
+            QemuImg.Must("qemu-img", "check", "-f", "qcow2", target);
+        }
+    }
+}
