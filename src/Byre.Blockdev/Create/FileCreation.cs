@@ -64,6 +64,11 @@ internal sealed class FileCreation : IAsyncDisposable
     /// <inheritdoc/>
     public async ValueTask DisposeAsync()
     {
+        if (!kept && existed)
+        {
+            await EmptyAsync().ConfigureAwait(false);
+        }
+
         try
         {
             await Edge.DisposeAsync().ConfigureAwait(false);
@@ -76,6 +81,19 @@ internal sealed class FileCreation : IAsyncDisposable
         if (!kept && !existed)
         {
             File.Delete(path);
+        }
+    }
+
+    /// <summary>A file that was there before stays, without what looks like an image and takes space.</summary>
+    private async ValueTask EmptyAsync()
+    {
+        try
+        {
+            await Edge.ResizeAsync(0).ConfigureAwait(false);
+        }
+        catch (BlockException)
+        {
+            // As above.
         }
     }
 }

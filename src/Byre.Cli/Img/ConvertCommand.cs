@@ -58,7 +58,7 @@ internal static class ConvertCommand
 
             var target = new ConvertTarget(options, context);
             var cache = CacheMode.Parse(options.TargetCache) ?? throw new ImgFailure($"Invalid cache mode of the target: '{options.TargetCache}'");
-            var image = await target.OpenAsync(sources.Length, cache).ConfigureAwait(false);
+            var image = await target.OpenAsync(sources, cache).ConfigureAwait(false);
             try
             {
                 await CopyAsync(options, context, sources, image, target.Backing is not null, progress).ConfigureAwait(false);
@@ -70,10 +70,7 @@ internal static class ConvertCommand
             }
 
             await image.DisposeAsync().ConfigureAwait(false);
-            if (!options.NoCreate && FileNames.PathOf(options.Target!) is { } path)
-            {
-                context.Targets.Complete(path);
-            }
+            context.Targets.ForgetAll();
         }
 
         progress.Finish();

@@ -50,6 +50,30 @@ internal sealed class ConvertSources : IAsyncDisposable
         }
     }
 
+    /// <summary>Whether a path leads to a file that is read: a source, a backing file, a data file.</summary>
+    public async ValueTask<bool> ReadsAsync(string path)
+    {
+        if (!File.Exists(path))
+        {
+            return false;
+        }
+
+        try
+        {
+            var node = FileNode.Open(new FileNodeOptions { Path = path, ReadOnly = true, Locking = false });
+            var identity = node.Identity;
+            await node.DisposeAsync().ConfigureAwait(false);
+            return identity is not (0, 0) && edges.Exists(e => Has(e.Node, identity));
+        }
+        catch (BlockException)
+        {
+            return false; // who opens it for writing tells why that fails
+        }
+    }
+
+    private static bool Has(BlockNode node, (ulong Device, ulong Inode) identity) =>
+        (node is FileNode file && file.Identity == identity) || node.Children.Any(c => Has(c.Node, identity));
+
     /// <inheritdoc/>
     public async ValueTask DisposeAsync()
     {

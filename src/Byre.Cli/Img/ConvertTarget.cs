@@ -46,13 +46,22 @@ internal sealed class ConvertTarget
     public string? Backing { get; }
 
     /// <summary>Makes the image, unless it exists already, and opens it.</summary>
-    /// <param name="length">Bytes of the virtual disk.</param>
+    /// <param name="sources">What is to be copied into it.</param>
     /// <param name="cache">The cache mode.</param>
-    public async Task<OpenImage> OpenAsync(long length, CacheMode cache)
+    /// <exception cref="ImgFailure">It cannot be made or opened, or it is one of the files that are read: those are never touched.</exception>
+    public async Task<OpenImage> OpenAsync(ConvertSources sources, CacheMode cache)
     {
         if (!options.NoCreate)
         {
-            await CreateAsync(length).ConfigureAwait(false);
+            foreach (var path in Paths())
+            {
+                if (await sources.ReadsAsync(path).ConfigureAwait(false))
+                {
+                    throw new ImgFailure($"'{path}' is read by this copy: it cannot be its target too");
+                }
+            }
+
+            await CreateAsync(sources.Length).ConfigureAwait(false);
         }
 
         return await ImgImages.OpenAsync(
@@ -93,6 +102,11 @@ internal sealed class ConvertTarget
         {
             throw new ImgFailure($"The {format} format has no backing files, and so no format for one");
         }
+
+        if (options.Compress && !known.Any(o => o.Name == "compression_type"))
+        {
+            throw new ImgFailure($"The {format} format has no compression");
+        }
     }
 
     private void CheckCombinations()
@@ -117,20 +131,30 @@ internal sealed class ConvertTarget
             throw new ImgFailure("Compression and preallocation exclude each other");
         }
 
+        if (options.Compress && !string.IsNullOrEmpty(values.GetValueOrDefault("data_file")))
+        {
+            throw new ImgFailure("Compression and an external data file exclude each other");
+        }
+
         if (options.Compress && (values.ContainsKey("encrypt.format") || values.GetValueOrDefault("encryption") is "on" or "yes" or "true"))
         {
             throw new ImgFailure("Compression and encryption exclude each other");
         }
     }
 
+    /// <summary>The host files that are made.</summary>
+    private string[] Paths() =>
+        [.. new[] { options.Target!, values.GetValueOrDefault("data_file") ?? "" }
+            .Select(FileNames.PathOf).Where(p => !string.IsNullOrEmpty(p)).Select(p => p!)];
+
     private async Task CreateAsync(long length)
     {
         var name = options.Target!;
-        var path = FileNames.PathOf(name);
-        var isNew = path is not null && !File.Exists(path);
-        if (isNew)
+        var paths = Paths();
+        string[] newPaths = [.. paths.Where(p => !File.Exists(p))];
+        foreach (var path in newPaths)
         {
-            context.Targets.Add(path!);
+            context.Targets.AddNew(path);
         }
 
         // The sources' lengths decide about the size, whatever the options say.
@@ -151,12 +175,14 @@ internal sealed class ConvertTarget
         }
         catch (BlockException e)
         {
+            // Who failed to make them removed them; what bears these names now is somebody else's.
+            context.Targets.ForgetAll();
             throw new ImgFailure($"{name}: error while converting {options.TargetFormat}: {e.Message}", inner: e);
         }
 
-        if (path is not null)
+        foreach (var path in paths.Except(newPaths))
         {
-            context.Targets.Add(path);
+            context.Targets.AddOverwritten(path);
         }
     }
 }

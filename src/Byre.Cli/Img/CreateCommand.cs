@@ -91,13 +91,20 @@ internal static class CreateCommand
         var isNew = path is { Length: > 0 } && !File.Exists(path);
         if (isNew)
         {
-            context.Targets.Add(path!);
+            context.Targets.AddNew(path!);
         }
 
-        await ImageCreator.CreateAsync(plan).ConfigureAwait(false);
-        if (isNew)
+        try
         {
-            context.Targets.Complete(path!);
+            await ImageCreator.CreateAsync(plan).ConfigureAwait(false);
+        }
+        finally
+        {
+            // It is complete, or was removed by who failed to make it.
+            if (isNew)
+            {
+                context.Targets.Forget(path!);
+            }
         }
     }
 }

@@ -63,7 +63,7 @@ internal static class ImgApplet
         }
         catch (OperationCanceledException)
         {
-            context.Error($"{verb.Name}: interrupted");
+            context.Interrupted(verb.Name);
         }
         catch (Exception e) when (e is BlockException or IOException or UnauthorizedAccessException or OutOfMemoryException)
         {

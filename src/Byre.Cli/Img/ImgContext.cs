@@ -9,6 +9,7 @@ namespace Byre.Cli.Img;
 internal sealed class ImgContext(IoStdout output, Func<TextWriter> openErrors, string program)
 {
     private TextWriter? errors;
+    private int interrupted;
 
     /// <summary>Standard output.</summary>
     public IoStdout Output => output;
@@ -24,6 +25,15 @@ internal sealed class ImgContext(IoStdout output, Func<TextWriter> openErrors, s
 
     /// <summary>Writes "PROGRAM: MESSAGE" to standard error.</summary>
     public void Error(string message) => Note($"{program}: {message}");
+
+    /// <summary>Says that a verb was interrupted; once, whoever notices first.</summary>
+    public void Interrupted(string verb)
+    {
+        if (Interlocked.Exchange(ref interrupted, 1) == 0)
+        {
+            Error($"{verb}: interrupted");
+        }
+    }
 
     /// <summary>Writes a line to standard error, after everything that was written to standard output.</summary>
     public void Note(string line)

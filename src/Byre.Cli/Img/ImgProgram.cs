@@ -37,7 +37,8 @@ internal static class ImgProgram
             void End()
             {
                 context.Targets.RemoveAll();
-                Environment.Exit(SignalStatus + number);
+                context.Interrupted(verb.Name);
+                Signals.Raise(number);
             }
         }
 
@@ -50,7 +51,14 @@ internal static class ImgProgram
         using var terminate = PosixSignalRegistration.Create(PosixSignal.SIGTERM, Stop);
         using var hangUp = PosixSignalRegistration.Create(PosixSignal.SIGHUP, Stop);
         var status = await ImgApplet.RunAsync(context, verb, words).ConfigureAwait(false);
-        return Volatile.Read(ref stopped) is > 0 and var signalled ? SignalStatus + signalled : status;
+        if (Volatile.Read(ref stopped) is > 0 and var signalled)
+        {
+            // Everything is cleaned up: ends as the signal asks, so that a shell that runs a script sees it and stops too.
+            Signals.Raise(signalled);
+            return SignalStatus + signalled;
+        }
+
+        return status;
     }
 
     private static StreamWriter OpenErrors() =>

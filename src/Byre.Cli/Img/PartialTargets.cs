@@ -1,47 +1,63 @@
 namespace Byre.Cli.Img;
 
 /// <summary>
-/// The files a verb is writing that are not complete yet. They are removed when it fails or is interrupted, so that nothing
-/// is left that looks complete. Only regular files are ever removed, and only where there is something in them.
+/// The files a verb is writing that are not complete yet. Where it fails or is interrupted, nothing is left that looks
+/// complete: a file that the verb made is removed; one that was there before, and whose content was replaced, stays as an
+/// empty file. Devices are left alone.
 /// </summary>
 internal sealed class PartialTargets
 {
     private readonly Lock gate = new();
-    private readonly HashSet<string> paths = new(StringComparer.Ordinal);
+    private readonly Dictionary<string, bool> files = new(StringComparer.Ordinal); // path -> it was there before
 
-    /// <summary>A file is about to be made.</summary>
-    public void Add(string path)
+    /// <summary>A file that is not there is about to be made.</summary>
+    public void AddNew(string path) => Add(path, existed: false);
+
+    /// <summary>The content of a file that was there has been replaced.</summary>
+    public void AddOverwritten(string path) => Add(path, existed: true);
+
+    /// <summary>A file is complete, or never became ours: it stays.</summary>
+    public void Forget(string path)
     {
         lock (gate)
         {
-            paths.Add(Path.GetFullPath(path));
+            files.Remove(Path.GetFullPath(path));
         }
     }
 
-    /// <summary>A file is complete: it stays.</summary>
-    public void Complete(string path)
+    /// <summary>Everything is complete.</summary>
+    public void ForgetAll()
     {
         lock (gate)
         {
-            paths.Remove(Path.GetFullPath(path));
+            files.Clear();
         }
     }
 
-    /// <summary>Removes what is not complete. What cannot be removed stays.</summary>
+    /// <summary>Removes or empties what is not complete. What resists stays.</summary>
     public void RemoveAll()
     {
         lock (gate)
         {
-            foreach (var path in paths)
+            foreach (var (path, existed) in files)
             {
                 try
                 {
-                    // Devices, pipes and sockets have no length; what is empty does not look complete.
                     var file = new FileInfo(path);
                     file = file.ResolveLinkTarget(returnFinalTarget: true) as FileInfo ?? file;
-                    if (file.Exists && file.Length > 0)
+                    if (!file.Exists)
+                    {
+                        continue;
+                    }
+
+                    if (!existed)
                     {
                         file.Delete();
+                    }
+                    else if (file.Length > 0) // devices, pipes and sockets have no length
+                    {
+                        using var content = new FileStream(file.FullName, FileMode.Open, FileAccess.Write, FileShare.ReadWrite | FileShare.Delete);
+                        content.SetLength(0);
                     }
                 }
                 catch (Exception e) when (e is IOException or UnauthorizedAccessException)
@@ -50,7 +66,15 @@ internal sealed class PartialTargets
                 }
             }
 
-            paths.Clear();
+            files.Clear();
+        }
+    }
+
+    private void Add(string path, bool existed)
+    {
+        lock (gate)
+        {
+            files[Path.GetFullPath(path)] = existed;
         }
     }
 }

@@ -1,0 +1,97 @@
+using System.Diagnostics;
+using System.Globalization;
+
+namespace Byre.Interop.Conversion;
+
+/// <summary>A convert that is told to end: how it ends, and what it leaves.</summary>
+public sealed class InterruptedConvertTests : IDisposable
+{
+    private const int Length = 64 << 20;
+
+    // Starts a program with the default disposition of signals, whatever this process inherited; prints the program's process
+    // id, and at its end the wait status as the system gives it.
+    private const string Starter = "$SIG{$_}='DEFAULT' for qw(INT TERM HUP); $|=1; $p=fork; if(!$p){exec @ARGV} print \"$p\\n\"; waitpid $p,0; print \"$?\\n\"";
+
+    private readonly string directory = Directory.CreateTempSubdirectory("byre-interrupted-").FullName;
+    private readonly string source;
+
+    public InterruptedConvertTests()
+    {
+        source = At("source.raw");
+        var bytes = new byte[Length];
+        new Random(1).NextBytes(bytes);
+        File.WriteAllBytes(source, bytes);
+    }
+
+    public void Dispose() => Directory.Delete(directory, recursive: true);
+
+    [Theory]
+    [InlineData(2, "qcow2")]
+    [InlineData(15, "qcow2")]
+    [InlineData(1, "raw")]
+    public async Task A_signal_ends_it_as_that_signal_does_and_removes_the_target(int signal, string format)
+    {
+        var (status, errors) = await InterruptAsync(signal, "-O", format);
+        Assert.Equal(signal, status); // a shell makes 128 + signal of it
+        Assert.Equal("byre: convert: interrupted\n", errors);
+        Assert.False(File.Exists(At("target")));
+    }
+
+    [Fact]
+    public async Task A_file_that_was_there_before_stays_as_an_empty_one()
+    {
+        File.WriteAllBytes(At("target"), new byte[1000]);
+        var (status, _) = await InterruptAsync(15, "-O", "qcow2");
+        Assert.Equal(15, status);
+        Assert.Equal(0, new FileInfo(At("target")).Length);
+    }
+
+    [Fact]
+    public async Task A_target_that_is_not_created_stays_as_it_is()
+    {
+        File.WriteAllBytes(At("target"), new byte[Length]);
+        var (status, _) = await InterruptAsync(2, "-n", "-O", "raw");
+        Assert.Equal(2, status);
+        Assert.Equal(Length, new FileInfo(At("target")).Length);
+    }
+
+    [Fact]
+    public async Task A_data_file_made_for_the_target_goes_with_it()
+    {
+        var (status, _) = await InterruptAsync(2, "-O", "qcow2", "-o", $"data_file={At("data")}");
+        Assert.Equal(2, status);
+        Assert.Equal([source], Directory.GetFiles(directory));
+    }
+
+    private async Task<(int Status, string Errors)> InterruptAsync(int signal, params string[] options)
+    {
+        var program = Path.Combine(AppContext.BaseDirectory, "Byre.Cli");
+        var start = new ProcessStartInfo("perl", ["-e", Starter, program, "convert", "-p", "-r", "4M", "-f", "raw", .. options, source, At("target")])
+        {
+            RedirectStandardError = true, RedirectStandardOutput = true,
+        };
+        using var process = Process.Start(start)!;
+        var errors = process.StandardError.ReadToEndAsync();
+        var id = await process.StandardOutput.ReadLineAsync();
+        var percent = new char[1];
+        var seen = new System.Text.StringBuilder();
+
+        // -p tells when something has been written.
+        while (!seen.ToString().Contains("    (1", StringComparison.Ordinal) && await process.StandardOutput.ReadAsync(percent.AsMemory()) > 0)
+        {
+            seen.Append(percent[0]);
+        }
+
+        Assert.True(File.Exists(At("target")), seen.ToString() + (process.HasExited ? await errors : ""));
+        using (var kill = Process.Start("kill", [string.Create(CultureInfo.InvariantCulture, $"-{signal}"), id!]))
+        {
+            await kill.WaitForExitAsync();
+        }
+
+        var rest = await process.StandardOutput.ReadToEndAsync();
+        await process.WaitForExitAsync();
+        return (int.Parse(rest.Split('\n', StringSplitOptions.RemoveEmptyEntries)[^1], CultureInfo.InvariantCulture), await errors);
+    }
+
+    private string At(string name) => Path.Combine(directory, name);
+}
