@@ -102,7 +102,7 @@ internal static class ConvertCommand
             RateBytesPerSecond = options.Rate,
             CopyRange = options.CopyRange,
             Salvage = options.Salvage,
-            Unreadable = (offset, e) => context.Error($"warning: error while reading offset {offset}: {e.Message}"),
+            Unreadable = options.Arguments.Has("quiet") ? null : (offset, e) => context.Error($"warning: error while reading offset {offset}: {e.Message}"),
             BelowBase = hasBacking ? FindBase(sources.Edges[0].Node, target.Node) : null,
             Writethrough = CacheMode.Parse(options.TargetCache) is { Writethrough: true },
             Progress = progress.Wanted,

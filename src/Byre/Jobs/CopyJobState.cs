@@ -21,6 +21,9 @@ internal sealed class CopyJobState
     /// <summary>Null where a failed read ends the copy.</summary>
     public SalvageReader? Salvage { get; init; }
 
+    /// <summary>Told of sectors that <see cref="Salvage"/> gave up, or null.</summary>
+    public Action<long, BlockException>? Unreadable { get; init; }
+
     /// <summary>Set when the copy ends early.</summary>
     public required CancellationToken Stop { get; init; }
 

@@ -8,6 +8,8 @@ namespace Byre.Jobs;
 internal sealed class CopyWorker(CopyJobState job) : IDisposable
 {
     private readonly CopyJobState job = job;
+    private readonly List<(int Start, int End, bool IsZero)> runs = [];
+    private readonly List<(long Offset, BlockException Failure)> lost = [];
     private IMemoryOwner<byte>? buffer;
 
     /// <inheritdoc/>
@@ -33,6 +35,7 @@ internal sealed class CopyWorker(CopyJobState job) : IDisposable
 
         job.Rate?.Wait(segment.Length, job.Stop);
         job.Order.Await(chunk.Sequence);
+        job.Order.Pass(chunk.Sequence);
         var done = await CopyInKernelAsync(segment).ConfigureAwait(false);
         job.Tally.Finish(done);
         for (var at = segment.Start + done; at < segment.End;)
@@ -51,13 +54,14 @@ internal sealed class CopyWorker(CopyJobState job) : IDisposable
         job.Order.Await(chunk.Sequence);
         if (!job.FillsZeroes)
         {
+            job.Order.Pass(chunk.Sequence);
             await WriteZeroesAsync(segment.Start, segment.Length).ConfigureAwait(false);
             return;
         }
 
         var memory = Buffer((int)segment.Length);
         memory.Span.Clear();
-        await WriteAsync(segment.Start, memory).ConfigureAwait(false);
+        await WriteAsync(segment.Start, memory, chunk.Sequence).ConfigureAwait(false);
     }
 
     private async ValueTask<long> CopyInKernelAsync(CopySegment segment)
@@ -77,44 +81,83 @@ internal sealed class CopyWorker(CopyJobState job) : IDisposable
     private async ValueTask CopyBytesAsync(long sequence, CopySegment segment, bool inTurn)
     {
         var memory = Buffer((int)segment.Length);
-        await ReadAsync(segment.Start, memory).ConfigureAwait(false);
+        try
+        {
+            await ReadAsync(segment.Start, memory).ConfigureAwait(false);
+        }
+        catch (BlockException) when (inTurn)
+        {
+            // Of several failures the first one of the disk is told.
+            job.Order.Await(sequence);
+            throw;
+        }
+
+        var lastData = FindRuns(memory.Span, segment.Start);
         if (inTurn)
         {
             job.Order.Await(sequence);
         }
 
-        if (job.Grain == 0)
+        TellLost();
+        for (var i = 0; i < runs.Count; i++)
         {
-            await WriteAsync(segment.Start, memory).ConfigureAwait(false);
-            return;
+            var (start, end, isZero) = runs[i];
+            if (isZero)
+            {
+                await LeaveZeroAsync(segment.Start + start, end - start).ConfigureAwait(false);
+            }
+            else
+            {
+                await WriteAsync(segment.Start + start, memory[start..end], inTurn && i == lastData ? sequence : -1).ConfigureAwait(false);
+            }
         }
 
-        var dataStart = -1;
-        for (var at = 0; at < memory.Length;)
+        if (inTurn && lastData < 0)
         {
-            var end = SparseScanner.FindRunEnd(memory.Span, at, segment.Start, job.Grain, out var isZero);
-            if (isZero && IsWorthLeavingOut(segment.Start + at, end - at))
-            {
-                if (dataStart >= 0)
-                {
-                    await WriteAsync(segment.Start + dataStart, memory[dataStart..at]).ConfigureAwait(false);
-                    dataStart = -1;
-                }
+            job.Order.Pass(sequence);
+        }
+    }
 
-                await LeaveZeroAsync(segment.Start + at, end - at).ConfigureAwait(false);
-            }
-            else if (dataStart < 0)
+    /// <summary>Cuts a buffer into what is written and what is left as zeroes.</summary>
+    /// <returns>The index of the last run of data, or -1.</returns>
+    private int FindRuns(ReadOnlySpan<byte> bytes, long offset)
+    {
+        runs.Clear();
+        if (job.Grain == 0)
+        {
+            runs.Add((0, bytes.Length, false));
+            return 0;
+        }
+
+        var lastData = -1;
+        for (var at = 0; at < bytes.Length;)
+        {
+            var end = SparseScanner.FindRunEnd(bytes, at, offset, job.Grain, out var isZero);
+            isZero &= IsWorthLeavingOut(offset + at, end - at);
+            if (!isZero && runs.Count > 0 && !runs[^1].IsZero)
             {
-                dataStart = at;
+                runs[^1] = (runs[^1].Start, end, false);
+            }
+            else
+            {
+                runs.Add((at, end, isZero));
             }
 
+            lastData = isZero ? lastData : runs.Count - 1;
             at = end;
         }
 
-        if (dataStart >= 0)
+        return lastData;
+    }
+
+    private void TellLost()
+    {
+        foreach (var (offset, failure) in lost)
         {
-            await WriteAsync(segment.Start + dataStart, memory[dataStart..]).ConfigureAwait(false);
+            job.Unreadable?.Invoke(offset, failure);
         }
+
+        lost.Clear();
     }
 
     private bool IsWorthLeavingOut(long offset, int length) => offset >= job.ZeroFrom || length >= job.ShortestZero;
@@ -139,7 +182,7 @@ internal sealed class CopyWorker(CopyJobState job) : IDisposable
         }
         catch (BlockException) when (job.Salvage is not null)
         {
-            await job.Salvage.ReadAsync(offset, memory).ConfigureAwait(false);
+            await job.Salvage.ReadAsync(offset, memory, lost).ConfigureAwait(false);
         }
         catch (BlockException e)
         {
@@ -149,11 +192,28 @@ internal sealed class CopyWorker(CopyJobState job) : IDisposable
         job.Tally.Read(memory.Length);
     }
 
-    private async ValueTask WriteAsync(long offset, ReadOnlyMemory<byte> data)
+    /// <summary>Writes.</summary>
+    /// <param name="offset">Where.</param>
+    /// <param name="data">What.</param>
+    /// <param name="turn">The chunk whose turn ends with this write, or -1.</param>
+    private async ValueTask WriteAsync(long offset, ReadOnlyMemory<byte> data, long turn)
     {
+        // A compressing target takes its place in the queue when the write begins; others allocate as soon as it begins.
+        var passesFirst = turn >= 0 && (job.WriteFlags & WriteFlags.Compressed) == 0;
+        if (passesFirst)
+        {
+            job.Order.Pass(turn);
+        }
+
         try
         {
-            await job.Target.WriteAsync(offset, data, job.WriteFlags).ConfigureAwait(false);
+            var pending = job.Target.WriteAsync(offset, data, job.WriteFlags);
+            if (turn >= 0 && !passesFirst)
+            {
+                job.Order.Pass(turn);
+            }
+
+            await pending.ConfigureAwait(false);
         }
         catch (BlockException e)
         {

@@ -1,7 +1,8 @@
 namespace Byre.Jobs;
 
 /// <summary>
-/// Lets chunks begin to write in the order of their numbers. It orders beginnings only: the writes themselves overlap.
+/// Lets chunks write in the order of their numbers. A chunk holds its turn until its last write has begun, so that a target
+/// allocates in the order of the offsets; these last writes overlap.
 /// </summary>
 internal sealed class WriteOrder(bool isWanted)
 {
@@ -9,7 +10,7 @@ internal sealed class WriteOrder(bool isWanted)
     private long next;
     private bool isOver;
 
-    /// <summary>Waits for the turn of a chunk and passes it on.</summary>
+    /// <summary>Waits for the turn of a chunk.</summary>
     /// <exception cref="OperationCanceledException">The copy ends early.</exception>
     public void Await(long sequence)
     {
@@ -29,8 +30,20 @@ internal sealed class WriteOrder(bool isWanted)
             {
                 throw new OperationCanceledException();
             }
+        }
+    }
 
-            next++;
+    /// <summary>Gives the turn of a chunk to the next one. Each chunk does it once, after it waited.</summary>
+    public void Pass(long sequence)
+    {
+        if (!isWanted)
+        {
+            return;
+        }
+
+        lock (gate)
+        {
+            next = sequence + 1;
             Monitor.PulseAll(gate);
         }
     }

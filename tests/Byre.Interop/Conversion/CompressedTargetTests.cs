@@ -12,6 +12,21 @@ public sealed class CompressedTargetTests : IDisposable
 
     public void Dispose() => Directory.Delete(directory, recursive: true);
 
+    [Fact]
+    public async Task Clusters_lie_in_the_order_of_the_disk()
+    {
+        // What does not compress is stored in whole clusters: a reader who goes through the disk goes through the file.
+        var raw = Path.Combine(directory, "disk.raw");
+        var target = Path.Combine(directory, "target.qcow2");
+        var random = new byte[24 << 20];
+        new Random(2).NextBytes(random);
+        File.WriteAllBytes(raw, random);
+        var ours = await Tools.ByreAsync("convert", "-c", "-f", "raw", "-O", "qcow2", raw, target);
+        Assert.True(ours.Status == 0, ours.Errors);
+        var (_, report, _) = QemuImg.Run("qemu-img", "check", "-f", "qcow2", target);
+        Assert.Contains("0.00% fragmented", report, StringComparison.Ordinal);
+    }
+
     [Theory]
     [InlineData("512", "zlib")]
     [InlineData("512", "zstd")]

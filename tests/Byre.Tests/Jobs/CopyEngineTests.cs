@@ -233,6 +233,9 @@ public sealed class CopyEngineTests
         }
 
         order.Await(0);
+        await Task.Delay(20);
+        Assert.False(second.IsCompleted);
+        order.Pass(0);
         await second;
         Assert.Equal([0, 1], passed);
         order.Abandon();

@@ -7,7 +7,7 @@ namespace Byre.Formats.Qcow2.Data;
 
 /// <summary>
 /// Stores whole clusters compressed: several are compressed at the same time, then packed one behind the other. What does
-/// not get smaller is written plainly.
+/// not get smaller is written plainly. Writes are compressed side by side and stored in the order in which they began.
 /// </summary>
 internal sealed class CompressedWrites(
     BlockEdge file,
@@ -23,6 +23,9 @@ internal sealed class CompressedWrites(
 {
     private const int AtOnce = 8;
 
+    private readonly Lock queueLock = new();
+    private Task lastInQueue = Task.CompletedTask; // guarded by queueLock
+
     /// <summary>Writes clusters; the last may be short where the disk ends.</summary>
     /// <exception cref="BlockException"><see cref="ErrorCode.Invalid"/>: not whole clusters.</exception>
     public async ValueTask WriteAsync(long guest, ReadOnlyMemory<byte> bytes)
@@ -33,16 +36,31 @@ internal sealed class CompressedWrites(
             throw new BlockException(ErrorCode.Invalid, "Compressed data must be written in whole clusters.", file.Node.FileName, guest);
         }
 
-        while (!bytes.IsEmpty)
+        var stored = new TaskCompletionSource(TaskCreationOptions.RunContinuationsAsynchronously);
+        Task before;
+        lock (queueLock)
         {
-            var n = (int)Math.Min(bytes.Length, (long)AtOnce << map.ClusterBits);
-            await WriteSomeAsync(guest, bytes[..n]).ConfigureAwait(false);
-            guest += n;
-            bytes = bytes[n..];
+            before = lastInQueue;
+            lastInQueue = stored.Task;
+        }
+
+        try
+        {
+            while (!bytes.IsEmpty)
+            {
+                var n = (int)Math.Min(bytes.Length, (long)AtOnce << map.ClusterBits);
+                await WriteSomeAsync(guest, bytes[..n], before).ConfigureAwait(false);
+                guest += n;
+                bytes = bytes[n..];
+            }
+        }
+        finally
+        {
+            stored.SetResult();
         }
     }
 
-    private async ValueTask WriteSomeAsync(long guest, ReadOnlyMemory<byte> bytes)
+    private async ValueTask WriteSomeAsync(long guest, ReadOnlyMemory<byte> bytes, Task before)
     {
         var count = (bytes.Length + map.ClusterSize - 1) >> map.ClusterBits;
         var work = new Task<(IMemoryOwner<byte> Buffer, int Length)?>[count];
@@ -61,6 +79,7 @@ internal sealed class CompressedWrites(
             work[i] = compressed.CompressAsync(cluster);
         }
 
+        await before.ConfigureAwait(false);
         System.Runtime.ExceptionServices.ExceptionDispatchInfo? failure = null;
         for (var i = 0; i < count; i++)
         {
