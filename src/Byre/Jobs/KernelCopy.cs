@@ -11,13 +11,14 @@ internal sealed class KernelCopy
 {
     private const int Tries = 3;
     private const long LongestShare = 256L << 20;
-    private const int Block = 4096;
+    private const int HostBlock = 4096;
 
     private readonly ConcurrentDictionary<BlockNode, Record> records = new(ReferenceEqualityComparer.Instance);
     private readonly BlockEdge target;
     private readonly CopyRangeMode mode;
     private readonly bool isWanted;
     private readonly bool limitsRate;
+    private readonly int block; // what is copied begins at multiples of it in the target
 
     /// <summary>Makes one for a copy.</summary>
     /// <param name="target">The target.</param>
@@ -30,6 +31,7 @@ internal sealed class KernelCopy
         this.mode = mode;
         this.isWanted = isWanted && target.Node is ICopyRangeTarget;
         this.limitsRate = limitsRate;
+        block = Math.Max(HostBlock, target.Node.Limits.OptimalTransfer);
     }
 
     /// <summary>How much of a segment's front to hand to <see cref="CopyAsync"/>; 0 where it is to be read.</summary>
@@ -40,17 +42,20 @@ internal sealed class KernelCopy
             return 0;
         }
 
-        var record = records.GetOrAdd(node, static _ => new Record());
+        var record = records.GetOrAdd(node, static (n, copy) => new Record { IsExcluded = !copy.MayWork(n) }, this);
         if (record.IsHopeless)
         {
             return 0;
         }
 
         // The end of a file may lie within a block; blocks that are shared are whole.
-        var isTail = segment.HostOffset + segment.Length >= node.Length;
+        var isTail = block == HostBlock && segment.HostOffset + segment.Length >= node.Length;
         var most = record.Works && !limitsRate ? LongestShare : bufferSize;
-        var length = segment.Length <= most && isTail ? segment.Length : Math.Min(segment.Length, most) / Block * Block;
-        return mode == CopyRangeMode.ReflinkOnly && ((segment.Start | segment.HostOffset) & (Block - 1)) != 0 ? 0 : length;
+        var length = segment.Length <= most && isTail ? segment.Length : Math.Min(segment.Length, most) / block * block;
+        var isAligned = mode == CopyRangeMode.Any
+            ? block == HostBlock || segment.Start % block == 0
+            : segment.Start % block == 0 && segment.HostOffset % HostBlock == 0;
+        return isAligned ? length : 0;
     }
 
     /// <summary>Copies a segment's front.</summary>
@@ -69,6 +74,8 @@ internal sealed class KernelCopy
         return done;
     }
 
+    private bool MayWork(BlockNode source) => mode == CopyRangeMode.Any || ((ICopyRangeTarget)target.Node).MayShareBlocks(source);
+
     private sealed class Record
     {
         private int failures;
@@ -76,7 +83,10 @@ internal sealed class KernelCopy
 
         public bool Works => works;
 
-        public bool IsHopeless => !works && Volatile.Read(ref failures) >= Tries;
+        /// <summary>It is known from the start that nothing can be copied.</summary>
+        public bool IsExcluded { get; init; }
+
+        public bool IsHopeless => IsExcluded || !works && Volatile.Read(ref failures) >= Tries;
 
         public void Note(bool copied)
         {

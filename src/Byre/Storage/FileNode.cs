@@ -283,6 +283,9 @@ public sealed class FileNode : BlockNode, ICopyRangeTarget
     }
 
     /// <inheritdoc/>
+    public bool MayShareBlocks(BlockNode source) => source is FileNode from && file.MayShareWith(from.file);
+
+    /// <inheritdoc/>
     public override void PreparePermissions(PermissionSet permissions) => file.PrepareLocks(permissions);
 
     /// <inheritdoc/>

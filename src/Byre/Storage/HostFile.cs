@@ -59,6 +59,9 @@ internal abstract class HostFile : IDisposable
     /// <returns>False where the file system cannot tell; else whether it is data, and the first byte after the run.</returns>
     internal abstract bool TryFindRun(long offset, out bool isData, out long end);
 
+    /// <summary>Whether the file system may share blocks of another file with this one. Asks it, and writes nothing.</summary>
+    internal virtual bool MayShareWith(HostFile source) => false;
+
     /// <summary>Copies from another file inside the kernel; returns the bytes copied, 0 where that cannot be done.</summary>
     internal abstract long CopyFrom(HostFile source, long sourceOffset, long offset, long length, CopyRangeMode mode);
 

@@ -9,7 +9,7 @@ using Byre.Nodes;
 namespace Byre.Formats.Qcow2;
 
 /// <summary>A qcow2 image: wires the classes that do the work.</summary>
-public sealed class Qcow2Node : BlockNode, IBackedNode, IKnownZero, IImageCheck
+public sealed class Qcow2Node : BlockNode, IBackedNode, IKnownZero, IImageCheck, ICopyRangeTarget
 {
     private const int DirtyLimit = 2048;
     private const int PendingLimit = 65536;
@@ -28,6 +28,7 @@ public sealed class Qcow2Node : BlockNode, IBackedNode, IKnownZero, IImageCheck
     private readonly WritePath writes;
     private readonly CompressedClusters compressed;
     private readonly CompressedWrites compressedWrites;
+    private readonly KernelWrites kernelWrites;
     private readonly ZeroAndDiscard zeroes;
     private readonly Resize resize;
     private readonly WritePreparation preparation;
@@ -67,6 +68,7 @@ public sealed class Qcow2Node : BlockNode, IBackedNode, IKnownZero, IImageCheck
         writes = new WritePath(file, dataFile, map, reads, allocator, claims, guard, headers, options.PassDiscardOther, () => Length);
         compressedWrites = new CompressedWrites(
             file, map, compressed, writes, allocator, claims, guard, headers, options.PassDiscardOther, () => Length);
+        kernelWrites = new KernelWrites(file, map, writes, allocator, claims, guard);
         var isRaw = dataFile is not null && (header.Autoclear & AutoclearFeatures.RawExternalData) != 0;
         zeroes = new ZeroAndDiscard(dataFile, backing, map, reads, writes, claims, isRaw, options, () => Length);
         resize = new Resize(file, dataFile, backing, gate, l1, headers, allocator, guard, map, reads, writes, zeroes, round, roundLock, claims, isRaw);
@@ -221,6 +223,33 @@ public sealed class Qcow2Node : BlockNode, IBackedNode, IKnownZero, IImageCheck
         epochs.Leave(epoch);
         return NeedsRound ? round.RunAsync() : default;
     }
+
+    /// <inheritdoc/>
+    public async ValueTask<long> CopyRangeAsync(long offset, BlockNode source, long sourceOffset, long length, CopyRangeMode mode)
+    {
+        if (DataFile is not null)
+        {
+            return 0;
+        }
+
+        await preparation.RunAsync(keepAllZero: false).ConfigureAwait(false);
+        var epoch = epochs.Enter();
+        long done;
+        try
+        {
+            done = await kernelWrites.CopyAsync(offset, source, sourceOffset, length, mode).ConfigureAwait(false);
+        }
+        finally
+        {
+            epochs.Leave(epoch);
+        }
+
+        await RoundIfNeededAsync().ConfigureAwait(false);
+        return done;
+    }
+
+    /// <inheritdoc/>
+    public bool MayShareBlocks(BlockNode source) => DataFile is null && File.Node is ICopyRangeTarget target && target.MayShareBlocks(source);
 
     /// <inheritdoc/>
     public override async ValueTask<bool> TryWriteZeroesAsync(long offset, long length, WriteFlags flags)

@@ -152,6 +152,9 @@ public sealed class RawNode : BlockNode, ICopyRangeTarget
     public ValueTask<long> CopyRangeAsync(long offset, BlockNode source, long sourceOffset, long length, CopyRangeMode mode) =>
         options.WasProbed && offset < Sector ? new(0L) : file.CopyRangeAsync(options.Offset + offset, source, sourceOffset, length, mode);
 
+    /// <inheritdoc/>
+    public bool MayShareBlocks(BlockNode source) => file.Node is ICopyRangeTarget target && target.MayShareBlocks(source);
+
     private void Append(ExtentList below, ExtentList extents)
     {
         foreach (var extent in below.Items)

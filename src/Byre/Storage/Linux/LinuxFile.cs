@@ -394,6 +394,18 @@ internal sealed unsafe class LinuxFile : HostFile
         return true;
     }
 
+    internal override bool MayShareWith(HostFile source)
+    {
+        if (source is not LinuxFile from || IsDevice || from.IsDevice || Alignment > 1)
+        {
+            return false;
+        }
+
+        // A range that no file system shares, for it is not aligned and past the end; what cannot share at all says so before.
+        LibC.CloneRangeArgument argument = new() { SourceFd = from.fd, SourceOffset = (1UL << 62) + 1, SourceLength = 1, TargetOffset = 1 };
+        return LibC.Control(fd, LibC.CloneRange, &argument) == 0 || Marshal.GetLastPInvokeError() == LibC.Invalid;
+    }
+
     internal override long CopyFrom(HostFile source, long sourceOffset, long offset, long length, CopyRangeMode mode)
     {
         if (source is not LinuxFile from || IsDevice || from.IsDevice || Alignment > 1)
@@ -461,9 +473,6 @@ internal sealed unsafe class LinuxFile : HostFile
 
         return done;
     }
-
-    /// <summary>Reflinks can work into this file as far as is known.</summary>
-    internal bool MayClone => cloneUnsupported == 0;
 
     internal override void PrepareLocks(PermissionSet permissions) => locks?.Prepare(permissions);
 

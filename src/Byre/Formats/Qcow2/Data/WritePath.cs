@@ -197,6 +197,10 @@ internal sealed class WritePath(
         await LinkAsync(first, run, entries, way, copyStart, copyEnd).ConfigureAwait(false);
     }
 
+    /// <summary>Links whole new clusters, whose bytes are in place and whose guest clusters had none before.</summary>
+    internal ValueTask LinkNewAsync(long guest, HostRun run, ClusterEntry[] entries) =>
+        LinkAsync(guest, run, entries, Way.Allocate, guest, guest + ((long)run.Count << map.ClusterBits));
+
     private async ValueTask LinkAsync(long first, HostRun run, ClusterEntry[] entries, Way way, long copyStart, long copyEnd)
     {
         var count = (int)((copyEnd - first + map.ClusterSize - 1) >> map.ClusterBits);

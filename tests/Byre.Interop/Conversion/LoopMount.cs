@@ -1,0 +1,43 @@
+using Byre.Interop.Check;
+
+namespace Byre.Interop.Conversion;
+
+/// <summary>A new file system on a loop device, mounted until it is disposed of.</summary>
+internal sealed class LoopMount : IDisposable
+{
+    private readonly string directory = Directory.CreateTempSubdirectory("byre-loop-").FullName;
+
+    /// <summary>Makes and mounts it.</summary>
+    /// <param name="make">The command that makes it, without the file's name.</param>
+    /// <param name="size">Its size, as truncate takes it.</param>
+    public LoopMount(string make, string size)
+    {
+        Path = System.IO.Path.Combine(directory, "m");
+        try
+        {
+            Shell($"cd '{directory}' && truncate -s {size} fs.img && {make} fs.img >/dev/null && mkdir m && mount -o loop fs.img m");
+        }
+        catch
+        {
+            Directory.Delete(directory, recursive: true);
+            throw;
+        }
+    }
+
+    /// <summary>Where it is.</summary>
+    public string Path { get; }
+
+    /// <summary>Runs a script that must succeed.</summary>
+    /// <returns>What it printed.</returns>
+    public static string Shell(string script)
+    {
+        var (status, output, errors) = QemuImg.Run("sh", "-c", "PATH=$PATH:/usr/sbin:/sbin; " + script);
+        return status == 0 ? output : throw new InvalidOperationException($"{script}: {status} {errors}");
+    }
+
+    public void Dispose()
+    {
+        Shell($"umount '{Path}'");
+        Directory.Delete(directory, recursive: true);
+    }
+}
