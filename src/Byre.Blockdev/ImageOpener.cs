@@ -1,4 +1,6 @@
 using Byre.Blockdev.Open;
+using Byre.Blockdev.Options;
+using Byre.Filters;
 using Byre.Graph;
 using Byre.Nodes;
 
@@ -14,11 +16,6 @@ public static class ImageOpener
     public static async ValueTask<OpenImage> OpenAsync(OpenOptions options, PermissionSet permissions)
     {
         ArgumentNullException.ThrowIfNull(options);
-        if (options.Snapshot)
-        {
-            throw new BlockException(ErrorCode.NotSupported, "A temporary overlay is not supported yet");
-        }
-
         var own = new Dictionary<string, string>(StringComparer.Ordinal);
         foreach (var (key, value) in options.Options)
         {
@@ -35,10 +32,12 @@ public static class ImageOpener
             own["driver"] = options.Format;
         }
 
+        // With an overlay the image is only read, and what is asked for is asked of the overlay.
+        var overlayReadOnly = options.Snapshot && (new OptionSet(own).TakeSwitch("read-only") ?? options.ReadOnly);
         var session = new ImageSession(options);
         var inherited = new NodeSettings
         {
-            ReadOnly = options.ReadOnly,
+            ReadOnly = options.ReadOnly || options.Snapshot,
             ForceShare = options.ForceShare,
             Cache = options.Cache,
             DiscardUnmap = options.DiscardUnmap,
@@ -50,13 +49,38 @@ public static class ImageOpener
 
         var node = await session.OpenNodeAsync(options.FileName, own, inherited, wantsImage: true, new BackingLoopGuard()).ConfigureAwait(false);
         var wasProbed = session.ProbedNode is { } probed && ReferenceEquals(probed, node);
+        if (options.Snapshot)
+        {
+            node = await TemporaryOverlay.OpenAsync(session.Graph, node, overlayReadOnly).ConfigureAwait(false);
+            node.IgnoresDiscards = !options.DiscardUnmap;
+        }
+
         if (node.IsReadOnly)
         {
             // What nobody can do is not asked for: read-only=on in the options goes before what the tool would like.
             permissions = permissions with { Used = permissions.Used & ~(Permissions.Write | Permissions.WriteUnchanged | Permissions.Resize) };
         }
 
+        if (options.CopyOnRead)
+        {
+            node = await WithCopyOnReadAsync(session.Graph, node).ConfigureAwait(false);
+        }
+
         var edge = await session.Graph.AttachAsync(node, ChildRole.None, permissions).ConfigureAwait(false);
         return new OpenImage(session.Graph, edge, wasProbed);
+    }
+
+    private static async ValueTask<BlockNode> WithCopyOnReadAsync(BlockGraph graph, BlockNode image)
+    {
+        var edge = await graph.AttachAsync(image, ChildRole.Filtered | ChildRole.Primary, NodeOpening.Looking, "file").ConfigureAwait(false);
+        try
+        {
+            return new CopyOnReadNode(edge);
+        }
+        catch
+        {
+            await edge.DisposeAsync().ConfigureAwait(false);
+            throw;
+        }
     }
 }

@@ -39,6 +39,9 @@ public sealed record OpenOptions
     /// <summary>Writes go to a temporary image on top, which is gone when the image is closed; the image itself is only read.</summary>
     public bool Snapshot { get; init; }
 
+    /// <summary>What is read of the layers below the image is stored in it; the image must be writable.</summary>
+    public bool CopyOnRead { get; init; }
+
     /// <summary>Decides about files that an image names. By default none is opened.</summary>
     public OpenGate Gate { get; init; } = OpenGate.DenyAll;
 

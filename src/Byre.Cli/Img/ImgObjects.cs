@@ -13,10 +13,14 @@ internal static class ImgObjects
 
     /// <summary>Checks the definitions: "TYPE,id=ID,..." or JSON with "qom-type" and "id"; no id twice.</summary>
     /// <exception cref="ImgFailure">One is not valid.</exception>
-    public static void Check(ImgArguments arguments)
+    public static void Check(ImgArguments arguments) => Check(arguments.Values("object"));
+
+    /// <summary>Checks the definitions: "TYPE,id=ID,..." or JSON with "qom-type" and "id"; no id twice.</summary>
+    /// <exception cref="ImgFailure">One is not valid.</exception>
+    public static void Check(IReadOnlyList<string> definitions)
     {
         var seen = new HashSet<string>(StringComparer.Ordinal);
-        foreach (var definition in arguments.Values("object"))
+        foreach (var definition in definitions)
         {
             var options = new Dictionary<string, string>(StringComparer.Ordinal);
             string? type;

@@ -1,6 +1,7 @@
 using System.Globalization;
 using System.Text;
 using Byre.Formats.Qcow2.Layout;
+using Byre.Formats.Qcow2.Manage;
 
 namespace Byre.Cli.Img;
 
@@ -14,6 +15,14 @@ internal static class InfoText
     {
         var text = new StringBuilder();
         Add(text, report, 0, "/");
+        return text.ToString();
+    }
+
+    /// <summary>What is special to a qcow2 image, as the lines of a report.</summary>
+    public static string Specific(Qcow2Header header, IReadOnlyList<Qcow2BitmapInfo> bitmaps)
+    {
+        var text = new StringBuilder("Format specific information:\n");
+        Qcow2Facts.Tell(header, bitmaps, new TextFacts(text, 1));
         return text.ToString();
     }
 

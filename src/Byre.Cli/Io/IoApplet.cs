@@ -1,5 +1,7 @@
 using System.Reflection;
+using Byre.Cli.Img;
 using Byre.Filters;
+using Byre.Nodes;
 
 namespace Byre.Cli.Io;
 
@@ -54,6 +56,16 @@ internal sealed class IoApplet
             output.Write(options.WantsHelp ? IoHelp.Text(program) : $"{program} version {Version()} (Byre, behaves as qemu-io 10.0)\n");
             output.Flush();
             return 0;
+        }
+
+        try
+        {
+            ImgObjects.Check(options.Objects);
+        }
+        catch (Exception e) when (e is ImgFailure or BlockException)
+        {
+            errors.WriteLine($"{program}: {e.Message}");
+            return 1;
         }
 
         var session = new IoSession(output, errors, program, opener) { ImageOpts = options.ImageOpts, Mismatch = Mismatch };

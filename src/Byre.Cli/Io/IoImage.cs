@@ -24,7 +24,7 @@ internal sealed class IoImage : IAsyncDisposable
     public BlockEdge Edge { get; }
 
     /// <summary>How it was opened.</summary>
-    public IoOpenRequest Request { get; }
+    public IoOpenRequest Request { get; set; }
 
     /// <summary>The blkdebug node that breakpoints are for, or null.</summary>
     public BlkdebugNode? Blkdebug { get; }

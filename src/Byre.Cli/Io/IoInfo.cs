@@ -1,3 +1,9 @@
+using Byre.Cli.Img;
+using Byre.Filters;
+using Byre.Formats.Qcow2;
+using Byre.Formats.Qcow2.Manage;
+using Byre.Formats.Raw;
+using Byre.Graph;
 using Byre.Nodes;
 
 namespace Byre.Cli.Io;
@@ -5,12 +11,32 @@ namespace Byre.Cli.Io;
 /// <summary>The lines of the command "info".</summary>
 internal static class IoInfo
 {
+    private const int L2EntryBits = 3; // of 8 bytes; one more where they have subclusters
+
     /// <summary>Prints them.</summary>
-    public static ValueTask PrintAsync(IoStdout output, BlockNode node)
+    public static async ValueTask PrintAsync(IoStdout output, BlockNode node)
     {
+        var image = BackingChain.SkipFilters(node);
+        node = node is CopyOnReadNode ? node.PrimaryChild!.Node : node;
         output.WriteLine($"format name: {node.DriverName}");
-        output.WriteLine("cluster size: 0 bytes");
-        output.WriteLine("vm state offset: 0 bytes");
-        return default;
+        if (image is not Qcow2Node qcow2 || node is BlkdebugNode or BlkverifyNode)
+        {
+            if (node is not RawNode)
+            {
+                output.WriteLine($"format name: {node.DriverName}"); // qemu-io names protocols twice
+            }
+
+            output.WriteLine("cluster size: 0 bytes");
+            output.WriteLine("vm state offset: 0 bytes");
+            return;
+        }
+
+        // Machine state lies behind the last table of the disk.
+        var header = qcow2.Header;
+        var covered = header.ClusterBits + header.ClusterBits - L2EntryBits - (header.HasSubclusters ? 1 : 0);
+        var tables = (UInt128)(header.Size + (1L << covered) - 1) >> covered;
+        output.WriteLine($"cluster size: {IoFormat.Size(header.ClusterSize)}");
+        output.WriteLine($"vm state offset: {IoFormat.Size((double)(tables << covered))}");
+        output.Write(InfoText.Specific(header, await Qcow2Listing.BitmapsAsync(qcow2.File, header).ConfigureAwait(false)));
     }
 }

@@ -16,8 +16,14 @@ internal static class IoModes
             return $"'{request.DiscardMode}' is not a discard mode (ignore, unmap)";
         }
 
-        return request.AioMode is null or "threads" or "native" or "io_uring"
-            ? null
-            : $"'{request.AioMode}' is not an I/O mode (threads, native, io_uring)";
+        if (request.AioMode is not (null or "threads" or "native" or "io_uring"))
+        {
+            return $"'{request.AioMode}' is not an I/O mode (threads, native, io_uring)";
+        }
+
+        return request is { AioMode: "native", CacheMode: not ("none" or "off" or "directsync") }
+            && !request.Options.Any(o => o.Contains("cache.direct", StringComparison.Ordinal))
+            ? "The I/O mode 'native' needs the cache mode none or directsync"
+            : null;
     }
 }

@@ -11,11 +11,6 @@ internal sealed class IoOpener(Action<string> warn) : IIoOpener
     /// <inheritdoc/>
     public async ValueTask<IoImage> OpenAsync(IoOpenRequest request)
     {
-        if (request.CopyOnRead)
-        {
-            throw new BlockException(ErrorCode.NotSupported, "Copy-on-read is not supported yet");
-        }
-
         var options = new Dictionary<string, string>(StringComparer.Ordinal);
         foreach (var list in request.Options)
         {
@@ -38,6 +33,7 @@ internal sealed class IoOpener(Action<string> warn) : IIoOpener
                 Cache = CacheMode.Parse(request.CacheMode) ?? CacheMode.Writeback,
                 DiscardUnmap = request.DiscardMode is null or "unmap" or "on",
                 Snapshot = request.Snapshot,
+                CopyOnRead = request.CopyOnRead,
                 Gate = OpenGate.AllowAll,
                 Warn = warn,
             },

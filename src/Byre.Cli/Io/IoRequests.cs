@@ -92,9 +92,9 @@ internal sealed class IoRequests : IDisposable
     {
         var clock = Stopwatch.StartNew();
         Dispatch();
-        while (clock.Elapsed < time)
+        while (time - clock.Elapsed is var left && left > TimeSpan.Zero)
         {
-            await signal.WaitAsync(time - clock.Elapsed).ConfigureAwait(false);
+            await signal.WaitAsync(left).ConfigureAwait(false);
             Dispatch();
         }
     }

@@ -87,6 +87,14 @@ internal sealed class IoSession : IAsyncDisposable
     public async ValueTask<bool> ReopenAsync(IoOpenRequest request)
     {
         var before = Open.Request;
+        if (before.Snapshot)
+        {
+            // A temporary overlay would be lost.
+            await Requests.DrainAsync().ConfigureAwait(false);
+            Open.Request = request;
+            return true;
+        }
+
         try
         {
             await CloseAsync().ConfigureAwait(false);

@@ -1,3 +1,6 @@
+using Byre.Blockdev;
+using Byre.Graph;
+
 namespace Byre.Cli.Io.Commands;
 
 /// <summary>open, close and reopen.</summary>
@@ -80,7 +83,7 @@ internal static class OpenCommands
             }
         }
 
-        if (IoModes.Complaint(request) is { } complaint)
+        if (IoModes.Complaint(request with { Options = options }) is { } complaint)
         {
             session.Error(complaint);
             return false;
@@ -158,12 +161,41 @@ internal static class OpenCommands
             return false;
         }
 
-        if (request.Snapshot)
+        if (Change(session.Open, request, changed) is { } refused)
         {
-            session.Error("A temporary overlay cannot be opened anew");
+            session.Error(refused);
             return false;
         }
 
         return await session.ReopenAsync(request with { Options = [.. request.Options, .. changed] }).ConfigureAwait(false);
+    }
+
+    /// <summary>What an image that is open cannot become, in words; null for what it can.</summary>
+    private static string? Change(IoImage image, IoOpenRequest request, List<string> changed)
+    {
+        var options = new Dictionary<string, string>(StringComparer.Ordinal);
+        foreach (var list in changed)
+        {
+            OptionTree.AddList(options, list);
+        }
+
+        if (options.TryGetValue("driver", out var driver) && driver != BackingChain.SkipFilters(image.Edge.Node).DriverName)
+        {
+            return $"The driver of an image that is open cannot become '{driver}'";
+        }
+
+        if (options.GetValueOrDefault("read-only") is "on" or "yes" or "true" or "y" && !image.IsReadOnly)
+        {
+            return "read-only=on is refused while the image is written to: use -r";
+        }
+
+        if (request is { CopyOnRead: true, ReadOnly: true })
+        {
+            return "An image with copy-on-read cannot become read-only";
+        }
+
+        return request.Snapshot && (changed.Count > 0 || request.ReadOnly != image.Request.ReadOnly)
+            ? "Only the cache mode of a temporary overlay can change"
+            : null;
     }
 }
