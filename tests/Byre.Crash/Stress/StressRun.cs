@@ -19,7 +19,7 @@ internal sealed class StressRun(CrashConfiguration configuration, int seed, stri
     private readonly string image = Path.Combine(directory, "disk.qcow2");
     private readonly string dataPath = Path.Combine(directory, "data.raw");
     private readonly int allSectors = Math.Max(configuration.Sectors, configuration.GrowsTo);
-    private JitterNode? jitter;
+    private Action<bool> setFails = _ => { };
 
     /// <summary>Makes the image and runs.</summary>
     /// <returns>What went wrong, or null.</returns>
@@ -67,10 +67,17 @@ internal sealed class StressRun(CrashConfiguration configuration, int seed, stri
     {
         var file = Open(image, readOnly);
         return Qcow2Images.OpenAsync(
-            readOnly ? file : jitter = new JitterNode(log is null ? file : log(file), configuration.Fails),
+            readOnly ? file : Jitter(log is null ? file : log(file)),
             configuration.HasDataFile ? Open(dataPath, readOnly) : null,
             configuration.BackingSectors > 0 ? Open(Path.Combine(directory, "base.raw"), readOnly: true) : null,
             configuration.OpenOptions with { ReadOnly = readOnly });
+    }
+
+    private JitterNode Jitter(BlockNode below)
+    {
+        var node = new JitterNode(below, configuration.Fails);
+        setFails = fails => node.Fails = fails;
+        return node;
     }
 
     private static FileNode Open(string path, bool readOnly) =>
@@ -81,7 +88,7 @@ internal sealed class StressRun(CrashConfiguration configuration, int seed, stri
         var threads = Enumerable.Range(0, Threads)
             .Select(i => new Thread(() => new StressWorker(configuration, seed, i, state).Run(edge, count)) { IsBackground = true })
             .ToList();
-        jitter!.Fails = true;
+        setFails(true);
         threads.ForEach(t => t.Start());
         if (configuration.GrowsTo > 0)
         {
@@ -94,7 +101,7 @@ internal sealed class StressRun(CrashConfiguration configuration, int seed, stri
             return; // closing would not end either
         }
 
-        jitter.Fails = false;
+        setFails(false);
         try
         {
             await edge.DisposeAsync();
