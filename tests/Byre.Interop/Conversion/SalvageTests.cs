@@ -1,10 +1,11 @@
+using System.Text.RegularExpressions;
 using Byre.Interop.Check;
 using Byre.Interop.Img;
 
 namespace Byre.Interop.Conversion;
 
 /// <summary>Sources with sectors that cannot be read.</summary>
-public sealed class SalvageTests : IDisposable
+public sealed partial class SalvageTests : IDisposable
 {
     private const int Sector = 512;
 
@@ -49,14 +50,13 @@ public sealed class SalvageTests : IDisposable
         // Ours tells the failing driver's words between the offset and the cause.
         static string[] Lines(string text) => [.. text.Split('\n', StringSplitOptions.RemoveEmptyEntries)
             .Select(l => l[..l.IndexOf(':', "qemu-img: warning: ".Length)] + l[l.LastIndexOf(':')..])];
-        var (theirLines, ourLines) = (Lines(errors), Lines(ours.Errors));
-        if (options == "-W")
+        // QEMU's requests run side by side, and so do its lines; ours come in the order of the disk.
+        var ourLines = Lines(ours.Errors);
+        Assert.Equal(Lines(errors).Order(StringComparer.Ordinal), ourLines.Order(StringComparer.Ordinal));
+        if (options != "-W")
         {
-            Array.Sort(theirLines);
-            Array.Sort(ourLines);
+            Assert.Equal(Bad.Select(s => $"{(long)s * Sector}"), ourLines.Select(l => Digits().Match(l).Value));
         }
-
-        Assert.Equal(theirLines, ourLines);
     }
 
     [Fact]
@@ -75,6 +75,9 @@ public sealed class SalvageTests : IDisposable
         Assert.Single(ours.Errors.Split('\n', StringSplitOptions.RemoveEmptyEntries));
         Assert.False(File.Exists(At("ours")));
     }
+
+    [GeneratedRegex("[0-9]+")]
+    private static partial Regex Digits();
 
     private string At(string name) => Path.Combine(directory, name);
 }
