@@ -41,6 +41,12 @@ internal sealed record CrashConfiguration
     /// <summary>In a stress run: one of so many requests to the file fails. 0: none.</summary>
     public int Fails { get; init; }
 
+    /// <summary>In a stress run: requests are held up now and then, so that others overtake them.</summary>
+    public bool Jitters { get; init; } = true;
+
+    /// <summary>In a stress run: the most clusters that all threads are at.</summary>
+    public int Window { get; init; } = 3;
+
     /// <summary>In a stress run: the image is crashed as well.</summary>
     public bool IsLogged { get; init; }
 
@@ -91,6 +97,10 @@ internal sealed record CrashConfiguration
         {
             Name = "512-tables", Options = "cluster_size=512,refcount_bits=64", ClusterSize = 512, Sectors = 65_536, SweepSectors = 64, Operations = 100,
         },
+        new()
+        {
+            Name = "512-sweep", Options = "cluster_size=512", ClusterSize = 512, Sectors = 131_072, SweepSectors = 64, Operations = 0, Jitters = false,
+        },
         new() { Name = "512-grows", Options = "cluster_size=512", ClusterSize = 512, Sectors = 2000, GrowsTo = 20_000, Operations = 300 },
         new() { Name = "4K-backing", Options = "cluster_size=4k", ClusterSize = 4096, Sectors = 2000, BackingSectors = 1501, Operations = 400 },
         new() { Name = "4K-snapshot", Options = "cluster_size=4k", ClusterSize = 4096, Sectors = 4000, HasSnapshot = true, Operations = 400 },
@@ -100,11 +110,12 @@ internal sealed record CrashConfiguration
         new()
         {
             Name = "16K-extended-backing", Options = "cluster_size=16k,extended_l2=on", ClusterSize = 16_384, Sectors = 4001, BackingSectors = 3001,
-            Operations = 600,
+            Operations = 600, Window = 1,
         },
         new()
         {
-            Name = "64K-extended", Options = "cluster_size=64k,extended_l2=on", ClusterSize = 65_536, Sectors = 4096, Compresses = false, Operations = 400,
+            Name = "64K-extended", Options = "cluster_size=64k,extended_l2=on", ClusterSize = 65_536, Sectors = 4096, Compresses = false, Operations = 600,
+            Window = 1,
         },
         new()
         {
@@ -125,8 +136,9 @@ internal sealed record CrashConfiguration
         new()
         {
             Name = "16K-extended-failing", Options = "cluster_size=16k,extended_l2=on", ClusterSize = 16_384, Sectors = 4000, Fails = 83, Operations = 400,
+            Window = 1,
         },
-        new() { Name = "16K-extended-crashed", Options = "cluster_size=16k,extended_l2=on", ClusterSize = 16_384, Sectors = 2000, IsLogged = true, Operations = 300 },
+        new() { Name = "16K-extended-crashed", Options = "cluster_size=16k,extended_l2=on", ClusterSize = 16_384, Sectors = 2000, IsLogged = true, Operations = 300, Window = 1 },
     ];
 
     /// <summary>The kinds of image in which every request is made to fail: small, since each costs a workload.</summary>

@@ -67,7 +67,7 @@ internal sealed class StressRun(CrashConfiguration configuration, int seed, stri
     {
         var file = Open(image, readOnly);
         return Qcow2Images.OpenAsync(
-            readOnly ? file : Jitter(log is null ? file : log(file)),
+            readOnly || !configuration.Jitters ? file : Jitter(log is null ? file : log(file)),
             configuration.HasDataFile ? Open(dataPath, readOnly) : null,
             configuration.BackingSectors > 0 ? Open(Path.Combine(directory, "base.raw"), readOnly: true) : null,
             configuration.OpenOptions with { ReadOnly = readOnly });

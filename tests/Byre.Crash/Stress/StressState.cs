@@ -25,6 +25,9 @@ internal sealed class StressState(GuestModel model, int sectors)
 
     public int NextValue() => Interlocked.Increment(ref lastValue);
 
+    /// <summary>The table that <see cref="NextTable"/> gave last, or -1.</summary>
+    public int LastTable => Volatile.Read(ref lastTable);
+
     public int NextTable() => Interlocked.Increment(ref lastTable);
 
     public void Report(string what) => Interlocked.CompareExchange(ref problem, what, null);

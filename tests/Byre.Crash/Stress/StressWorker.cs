@@ -28,7 +28,10 @@ internal sealed class StressWorker(CrashConfiguration configuration, int seed, i
         }
     }
 
-    /// <summary>Writes to each range that has a table of its own, in turn with the other threads: the file and its tables grow.</summary>
+    /// <summary>
+    /// The file and its tables grow: some threads write to each range that has a table of its own, in turn; the others write
+    /// where there is a table already, and so take the clusters beside and behind those of the new tables.
+    /// </summary>
     private void Sweep(BlockEdge edge)
     {
         if (configuration.SweepSectors == 0)
@@ -37,10 +40,21 @@ internal sealed class StressWorker(CrashConfiguration configuration, int seed, i
         }
 
         var tables = configuration.Sectors / configuration.SweepSectors;
-        for (var table = state.NextTable(); table < tables && state.Problem is null; table = state.NextTable())
+        var makesTables = number % 3 == 0;
+        while (state.Problem is null)
         {
-            var from = (table * configuration.SweepSectors) + random.Next(configuration.SweepSectors - 4);
-            Change(from, random.Next(1, 5), false, (value, offset, data) => edge.WriteAsync(offset, data));
+            var table = makesTables ? state.NextTable() : state.LastTable;
+            if (table >= tables)
+            {
+                return;
+            }
+
+            if (table >= 0)
+            {
+                table = makesTables ? table : random.Next(table + 1);
+                var from = (table * configuration.SweepSectors) + random.Next(configuration.SweepSectors - 2);
+                Change(from, random.Next(1, 3), false, (value, offset, data) => edge.WriteAsync(offset, data));
+            }
         }
     }
 
@@ -49,8 +63,8 @@ internal sealed class StressWorker(CrashConfiguration configuration, int seed, i
     {
         var draw = new Random(HashCode.Combine(seed, index));
         var sectors = state.Sectors;
-        var count = Math.Min(sectors, configuration.SectorsPerCluster * draw.Next(1, 4));
-        return draw.Next(4) == 0 ? (0, sectors) : (draw.Next(sectors - count + 1) / configuration.SectorsPerCluster * configuration.SectorsPerCluster, count);
+        var count = Math.Min(sectors, configuration.SectorsPerCluster * draw.Next(1, configuration.Window + 1));
+        return draw.Next(5) == 0 ? (0, sectors) : (draw.Next(sectors - count + 1) / configuration.SectorsPerCluster * configuration.SectorsPerCluster, count);
     }
 
     private void Step(BlockEdge edge, int first, int count)
