@@ -11,7 +11,7 @@ namespace Byre.Crash.Faults;
 /// <summary>A copy into an image in which any request fails is never called a success, unless all of it is there.</summary>
 public class CopyFaultTests
 {
-    private const int Sectors = 2400;
+    private const int Sectors = 1200;
 
     private static readonly PermissionSet Everything = new(Permissions.All, Permissions.All);
 
@@ -43,12 +43,12 @@ public class CopyFaultTests
     private static byte[] Content()
     {
         var content = SectorContent.Make(1, 0, Sectors);
-        foreach (var (first, count) in new[] { (0, 3), (128, 256), (520, 77), (1024, 512), (2200, 100) })
+        foreach (var (first, count) in new[] { (0, 3), (64, 128), (260, 77), (512, 256), (1100, 100) })
         {
             content.AsSpan(first * SectorContent.Size, count * SectorContent.Size).Clear();
         }
 
-        SectorContent.Make(3, 1600, 300).CopyTo(content, 1600 * SectorContent.Size);
+        SectorContent.Make(3, 800, 150).CopyTo(content, 800 * SectorContent.Size);
         return content;
     }
 

@@ -12,7 +12,7 @@ namespace Byre.Crash.Faults;
 /// </summary>
 public class Qcow2FaultTests
 {
-    private const int Crashes = 2;
+    private const int Crashes = 1;
 
     private static readonly int Seeds =
         int.TryParse(Environment.GetEnvironmentVariable("BYRE_FAULT_SEEDS"), CultureInfo.InvariantCulture, out var s) ? s : 1;
