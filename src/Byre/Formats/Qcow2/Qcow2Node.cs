@@ -61,7 +61,7 @@ public sealed class Qcow2Node : BlockNode, IBackedNode, IKnownZero, IImageCheck,
         l2.WriteBack = () => round.RunAsync();
         refcounts.WriteBack = () => round.RunAsync(all: true);
         preparation = new WritePreparation(headers, round, options.LazyRefcounts);
-        map = new GuestMap(file, dataFile is not null, gate, l1, l2, headers, allocator, quarantine, guard);
+        map = new GuestMap(file, gate, l1, l2, headers, allocator, quarantine, guard);
         compressed = new CompressedClusters(file, map, headers, options.Blocking);
         reads = new ReadPath(data, backing, map, compressed);
         var claims = new InFlightAllocations();

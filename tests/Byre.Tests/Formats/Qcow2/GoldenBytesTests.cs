@@ -89,16 +89,11 @@ public class GoldenBytesTests
     [InlineData(21, 0x600000, 0x100001, 0x5000000000600000UL)]
     public void The_descriptor_of_a_compressed_cluster(int clusterBits, long host, int length, ulong raw)
     {
-        var header = new Qcow2Header
-        {
-            Version = 3, ClusterBits = clusterBits, Size = 512, L1Entries = 1, L1Offset = 0, RefcountTableOffset = 0, RefcountTableClusters = 1,
-        };
-        var format = new EntryFormat(header, hasDataFile: false);
-        Assert.Equal($"{raw:x}", $"{format.CompressedEntry(host, length).Raw:x}");
-        Assert.Equal($"{raw:x}", $"{L2Entry.Compressed(ImageGeometry.From(clusterBits, false), host, length).Raw:x}");
-        var (offset, bytes) = format.CompressedAt(raw);
-        Assert.Equal(host, offset);
-        Assert.Equal((host + length + 511) / 512 * 512, offset + bytes);
+        var geometry = ImageGeometry.From(clusterBits, false);
+        Assert.Equal($"{raw:x}", $"{L2Entry.Compressed(geometry, new HostOffset(host), length).Raw:x}");
+        var (offset, bytes) = new L2Entry(raw).CompressedPlace(geometry);
+        Assert.Equal(host, offset.Value);
+        Assert.Equal((host + length + 511) / 512 * 512, offset.Value + bytes);
     }
 
     [Fact]

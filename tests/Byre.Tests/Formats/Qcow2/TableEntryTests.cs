@@ -12,15 +12,30 @@ public class TableEntryTests
     [Fact]
     public void L1_entries()
     {
-        var entry = L1Entry.For(0x50000, true);
+        var entry = L1Entry.For(new HostOffset(0x50000), true);
         Assert.Equal(0x8000000000050000UL, entry.Raw);
-        Assert.Equal((0x50000L, true, false), (entry.TableOffset, entry.IsCopied, entry.HasReservedBits));
+        Assert.Equal((new HostOffset(0x50000), true, true, false), (entry.Table, entry.HasTable, entry.IsCopied, entry.HasReservedBits));
+        Assert.False(new L1Entry(1UL << 63).HasTable);
         Assert.True(new L1Entry(0x50001).HasReservedBits);
         Assert.True(new L1Entry(1UL << 56).HasReservedBits);
     }
 
+    [Fact]
+    public void Refcount_table_and_bitmap_table_entries()
+    {
+        Assert.Equal(0x50000UL, RefcountTableEntry.For(new HostOffset(0x50000)).Raw);
+        Assert.Equal(new HostOffset(0x50000), new RefcountTableEntry(0x50123).Block);
+        Assert.True(new RefcountTableEntry(0x50100).HasReservedBits);
+        Assert.False(new RefcountTableEntry(0x50200).HasReservedBits);
+        Assert.True(new BitmapTableEntry(1) is { IsAllOnes: true, HasReservedBits: false, Cluster.Value: 0 });
+        Assert.True(new BitmapTableEntry(0x50000) is { IsAllOnes: false, HasReservedBits: false, Cluster.Value: 0x50000 });
+        Assert.True(new BitmapTableEntry(0x50001).HasReservedBits);
+        Assert.True(new BitmapTableEntry(2).HasReservedBits);
+        Assert.True(new BitmapTableEntry(1UL << 56).HasReservedBits);
+    }
+
     [Theory]
-    [InlineData(0UL, "Unallocated", false)]
+    [InlineData(0UL, "UnallocatedPlain", false)]
     [InlineData(1UL, "ZeroPlain", false)]
     [InlineData(0x8000000000050001UL, "ZeroAllocated", false)]
     [InlineData(0x8000000000050000UL, "Normal", false)]
@@ -28,19 +43,44 @@ public class TableEntryTests
     [InlineData(0x8000000000050002UL, "Normal", true)]
     [InlineData(0x0100000000050000UL, "Normal", true)]
     [InlineData(0xc000000000050000UL, "Compressed", true)]
+    [InlineData(0x8000000000050200UL, "Invalid", false)]
     public void L2_entries(ulong raw, string kind, bool reserved)
     {
-        var entry = Plain.Entry(raw);
-        Assert.Equal(kind, entry.Kind.ToString());
+        var entry = new L2Entry(raw);
+        Assert.Equal(kind, entry.KindAt(Plain, 0).ToString());
         Assert.Equal(reserved, entry.HasReservedBits(Plain));
+    }
+
+    [Fact]
+    public void L2_entries_are_written_as_they_are_read()
+    {
+        var bytes = new byte[16];
+        new L2Entry(0x8000000000050000, 0x0000000200000001).Write(bytes, hasSubclusters: true);
+        Assert.Equal("80000000000500000000000200000001", Convert.ToHexStringLower(bytes));
+        Assert.Equal(new L2Entry(0x8000000000050000, 0x0000000200000001), L2Entry.Read(bytes, hasSubclusters: true));
+        Assert.Equal(new L2Entry(0x8000000000050000), L2Entry.Read(bytes, hasSubclusters: false));
+        new L2Entry(1, 7).Write(bytes, hasSubclusters: false);
+        Assert.Equal("00000000000000010000000200000001", Convert.ToHexStringLower(bytes));
+        var host = new HostOffset(0x50000);
+        Assert.Equal(new L2Entry(0x8000000000050001), L2Entry.ZeroAllocated(Plain, host, copied: true));
+        Assert.Equal(new L2Entry(0x8000000000050000, 0xffffffff00000000), L2Entry.ZeroAllocated(Extended, host, copied: true));
+        Assert.Equal(new L2Entry(0, 0xffffffff00000000), L2Entry.ZeroPlain(Extended));
+    }
+
+    [Fact]
+    public void A_zero_flag_makes_no_sense_in_version_2()
+    {
+        var geometry = ImageGeometry.From(16, false, version: 2);
+        Assert.Equal(SubclusterKind.Invalid, new L2Entry(1).KindAt(geometry, 0));
+        Assert.True(new L2Entry(1).HasReservedBits(geometry));
     }
 
     [Fact]
     public void Offset_0_is_a_cluster_in_a_data_file()
     {
         var geometry = ImageGeometry.From(16, false, hasDataFile: true);
-        Assert.Equal(L2Kind.Normal, geometry.Entry(L2Entry.CopiedBit).Kind);
-        Assert.Equal(L2Kind.Unallocated, Plain.Entry(L2Entry.CopiedBit).Kind);
+        Assert.Equal(SubclusterKind.Normal, new L2Entry(L2Entry.CopiedBit).KindAt(geometry, 0));
+        Assert.Equal(SubclusterKind.UnallocatedPlain, new L2Entry(L2Entry.CopiedBit).KindAt(Plain, 0));
     }
 
     [Theory]
@@ -54,10 +94,11 @@ public class TableEntryTests
         {
             foreach (var bytes in new[] { 1, 511, geometry.ClusterSize - 1 })
             {
-                var entry = L2Entry.Compressed(geometry, host, bytes);
-                Assert.Equal(host, entry.CompressedOffset(geometry));
-                Assert.InRange(entry.CompressedBytes(geometry), bytes, bytes + 511);
-                Assert.Equal(0, (host + entry.CompressedBytes(geometry)) % 512);
+                var entry = L2Entry.Compressed(geometry, new HostOffset(host), bytes);
+                var (place, length) = entry.CompressedPlace(geometry);
+                Assert.Equal(host, place.Value);
+                Assert.InRange(length, bytes, bytes + 511);
+                Assert.Equal(0, (host + length) % 512);
                 Assert.False(entry.HasReservedBits(geometry));
             }
         }
@@ -66,16 +107,16 @@ public class TableEntryTests
     [Fact]
     public void Subclusters()
     {
-        var entry = Extended.Entry(0x8000000000050000UL, 0x0000_0002_0000_0001);
-        Assert.Equal(SubclusterKind.Normal, entry.SubclusterKindAt(Extended, 0));
-        Assert.Equal(SubclusterKind.ZeroAllocated, entry.SubclusterKindAt(Extended, 1));
-        Assert.Equal(SubclusterKind.UnallocatedAllocated, entry.SubclusterKindAt(Extended, 31));
-        Assert.Equal(SubclusterKind.Invalid, Extended.Entry(0x50000, 0x0000_0001_0000_0001).SubclusterKindAt(Extended, 5));
-        entry = Extended.Entry(0, 0x8000_0000_0000_0000);
-        Assert.Equal(SubclusterKind.ZeroPlain, entry.SubclusterKindAt(Extended, 31));
-        Assert.Equal(SubclusterKind.UnallocatedPlain, entry.SubclusterKindAt(Extended, 30));
-        Assert.Equal(SubclusterKind.Invalid, Extended.Entry(0, 1).SubclusterKindAt(Extended, 0));
-        Assert.True(Extended.Entry(0x50001).HasReservedBits(Extended));
+        var entry = new L2Entry(0x8000000000050000UL, 0x0000_0002_0000_0001);
+        Assert.Equal(SubclusterKind.Normal, entry.KindAt(Extended, 0));
+        Assert.Equal(SubclusterKind.ZeroAllocated, entry.KindAt(Extended, 1));
+        Assert.Equal(SubclusterKind.UnallocatedAllocated, entry.KindAt(Extended, 31));
+        Assert.Equal(SubclusterKind.Invalid, new L2Entry(0x50000, 0x0000_0001_0000_0001).KindAt(Extended, 5));
+        entry = new L2Entry(0, 0x8000_0000_0000_0000);
+        Assert.Equal(SubclusterKind.ZeroPlain, entry.KindAt(Extended, 31));
+        Assert.Equal(SubclusterKind.UnallocatedPlain, entry.KindAt(Extended, 30));
+        Assert.Equal(SubclusterKind.Invalid, new L2Entry(0, 1).KindAt(Extended, 0));
+        Assert.True(new L2Entry(0x50001).HasReservedBits(Extended));
     }
 
     [Fact]

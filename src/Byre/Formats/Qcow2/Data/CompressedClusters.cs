@@ -1,6 +1,7 @@
 using System.Buffers;
 using System.Collections.Concurrent;
 using System.Runtime.CompilerServices;
+using Byre.Formats.Qcow2.Layout;
 using Byre.Formats.Qcow2.Metadata;
 using Byre.Nodes;
 using Byre.Storage;
@@ -105,10 +106,10 @@ internal sealed class CompressedClusters(BlockEdge file, GuestMap map, HeaderSto
     [AsyncMethodBuilder(typeof(PoolingAsyncValueTaskMethodBuilder))]
     private async ValueTask LoadWholeAsync(ulong raw, long guest, Memory<byte> cluster)
     {
-        var (offset, length) = map.CompressedAt(raw);
+        var (place, length) = new L2Entry(raw).CompressedPlace(map.Geometry);
         using var source = BufferPool.Rent(length);
         file.DebugEvent(BlkdebugEvent.ReadCompressed);
-        await PaddedReads.ReadAsync(file, offset, source.Memory).ConfigureAwait(false);
+        await PaddedReads.ReadAsync(file, place.Value, source.Memory).ConfigureAwait(false);
         if (inline ? Decompress(source.Memory, cluster) : await OnPoolAsync(source.Memory, cluster).ConfigureAwait(false))
         {
             return;
@@ -116,7 +117,7 @@ internal sealed class CompressedClusters(BlockEdge file, GuestMap map, HeaderSto
 
         var name = file.Node.FileName;
         throw new BlockException(
-            ErrorCode.Io, $"The compressed cluster at 0x{offset:x} of the image '{name}' cannot be decompressed", name, guest);
+            ErrorCode.Io, $"The compressed cluster at {place} of the image '{name}' cannot be decompressed", name, guest);
     }
 
     private Task<bool> OnPoolAsync(ReadOnlyMemory<byte> source, Memory<byte> cluster) => Task.Run(() => Decompress(source, cluster));

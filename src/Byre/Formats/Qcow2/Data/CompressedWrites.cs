@@ -1,4 +1,5 @@
 using System.Buffers;
+using Byre.Formats.Qcow2.Layout;
 using Byre.Formats.Qcow2.Metadata;
 using Byre.Nodes;
 using Byre.Storage;
@@ -115,32 +116,32 @@ internal sealed class CompressedWrites(
         await map.EnsureTableAsync(guest).ConfigureAwait(false);
         var old = (await map.EntriesAsync(guest, 1).ConfigureAwait(false))[0];
         var offset = await allocator.AllocateBytesAsync(p.Length).ConfigureAwait(false);
-        var entry = map.CompressedEntry(offset, p.Length);
+        var entry = L2Entry.Compressed(map.Geometry, offset, p.Length);
         try
         {
             if (guard.Find(offset, p.Length) is var hit && hit != OverlapChecks.None)
             {
-                throw await headers.CorruptAsync($"a write at 0x{offset:x} would overwrite {OverlapGuard.Describe(hit)}", offset).ConfigureAwait(false);
+                throw await headers.CorruptAsync($"a write at {offset} would overwrite {OverlapGuard.Describe(hit)}", offset.Value).ConfigureAwait(false);
             }
 
             compressed.Forget(entry.Raw);
             file.DebugEvent(BlkdebugEvent.WriteCompressed);
-            await file.WriteAsync(offset, p.Buffer.Memory[..p.Length]).ConfigureAwait(false);
+            await file.WriteAsync(offset.Value, p.Buffer.Memory[..p.Length]).ConfigureAwait(false);
             var freed = new List<FreedRange>();
-            if ((old.Raw & GuestMap.CompressedBit) != 0)
+            if (old.IsCompressed)
             {
-                freed.Add(map.CompressedRange(old.Raw, punchReplaced));
+                freed.Add(map.CompressedRange(old, punchReplaced));
             }
-            else if (map.HasHost(old))
+            else if (old.HasHost(map.Geometry))
             {
-                freed.Add(new FreedRange(GuestMap.HostOf(old), 1, punchReplaced));
+                freed.Add(new FreedRange(old.Host, 1, punchReplaced));
             }
 
             await map.ChangeAsync(guest, new[] { entry }, freed).ConfigureAwait(false);
         }
         catch
         {
-            await allocator.ReleaseAsync(map.CompressedRange(entry.Raw, false)).ConfigureAwait(false);
+            await allocator.ReleaseAsync(map.CompressedRange(entry, false)).ConfigureAwait(false);
             throw;
         }
     }

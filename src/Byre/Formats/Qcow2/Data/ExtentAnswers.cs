@@ -36,7 +36,7 @@ internal static class ExtentAnswers
                 _ => ExtentFlags.Hole,
             };
             var isData = run.Kind == SubclusterKind.Normal;
-            extents.Add(new BlockExtent(at, run.Length, state, flags, isData ? run.HostOffset : -1, isData ? data.Node : null, 1));
+            extents.Add(new BlockExtent(at, run.Length, state, flags, isData ? run.Host.Value : -1, isData ? data.Node : null, 1));
         }
     }
 
@@ -44,7 +44,7 @@ internal static class ExtentAnswers
     {
         var at = extents.End;
         var end = at + run.Length;
-        var toHost = run.HostOffset - at;
+        var toHost = run.Host.Value - at;
         while (at < end && !extents.IsFull)
         {
             var there = Math.Min(end + toHost, data.Length) - (at + toHost);

@@ -1,4 +1,5 @@
 using System.Buffers.Binary;
+using System.Runtime.CompilerServices;
 using Byre.Formats.Qcow2.Layout;
 using Byre.Formats.Qcow2.Metadata;
 using Byre.Nodes;
@@ -9,8 +10,10 @@ namespace Byre.Formats.Qcow2.Data;
 /// The mapping from the guest's disk to host clusters: looks entries up, without a lock where a table's slice is in memory,
 /// and changes them under the metadata lock.
 /// </summary>
-internal sealed class GuestMap : EntryFormat
+internal sealed class GuestMap
 {
+    private static readonly HostOffset NoHost = new(-1);
+
     private readonly BlockEdge file;
     private readonly Lock gate;
     private readonly ResidentTable l1;
@@ -20,12 +23,11 @@ internal sealed class GuestMap : EntryFormat
     private readonly Quarantine quarantine;
     private readonly OverlapGuard guard;
     private readonly AsyncMutex tableLock = new();
+    private readonly ImageGeometry geometry;
     private readonly int entrySize;
-    private readonly int l2Bits;
 
     public GuestMap(
-        BlockEdge file, bool hasDataFile, Lock gate, ResidentTable l1, SliceCache l2, HeaderStore headers, ClusterAllocator allocator, Quarantine quarantine, OverlapGuard guard)
-        : base(headers.Header, hasDataFile)
+        BlockEdge file, Lock gate, ResidentTable l1, SliceCache l2, HeaderStore headers, ClusterAllocator allocator, Quarantine quarantine, OverlapGuard guard)
     {
         this.file = file;
         this.gate = gate;
@@ -35,51 +37,80 @@ internal sealed class GuestMap : EntryFormat
         this.allocator = allocator;
         this.quarantine = quarantine;
         this.guard = guard;
-        entrySize = HasSubclusters ? 16 : 8;
-        l2Bits = ClusterBits - (HasSubclusters ? 4 : 3);
+        geometry = ImageGeometry.From(headers.Header);
+        entrySize = geometry.L2EntrySize;
+    }
+
+    /// <summary>The image's sizes: what entries mean.</summary>
+    public ref readonly ImageGeometry Geometry => ref geometry;
+
+    /// <summary>The binary logarithm of the cluster size.</summary>
+    public int ClusterBits => geometry.ClusterBits;
+
+    /// <summary>Bytes in a cluster.</summary>
+    public int ClusterSize => geometry.ClusterSize;
+
+    /// <summary>Entries are extended.</summary>
+    public bool HasSubclusters => geometry.HasSubclusters;
+
+    /// <summary>Subclusters in a cluster: 32, or 1.</summary>
+    public int Subclusters => geometry.SubclustersPerCluster;
+
+    /// <summary>Bytes in a subcluster.</summary>
+    public int SubclusterSize => geometry.SubclusterSize;
+
+    /// <summary>A zero flag can be set.</summary>
+    public bool CanFlagZero => geometry.CanFlagZero;
+
+    /// <summary>The host clusters that hold a compressed cluster's bytes, which lose a reference when it goes.</summary>
+    public FreedRange CompressedRange(in L2Entry entry, bool punch)
+    {
+        var (offset, length) = entry.CompressedPlace(geometry);
+        var first = geometry.ClusterOf(offset);
+        return new FreedRange(new HostOffset(first << ClusterBits), geometry.ClusterOf(offset + (length - 1)) - first + 1, punch);
     }
 
     /// <summary>The end of the range whose entries are in the same slice as that of an offset.</summary>
-    public long SliceEnd(long guest)
+    public long SliceEnd(GuestOffset guest)
     {
         var span = (long)(l2.SliceSize / entrySize) << ClusterBits;
-        return (guest & -span) + span;
+        return (guest.Value & -span) + span;
     }
 
     /// <summary>The end of the range whose entries are in the same table.</summary>
-    public long TableEnd(long guest) => ((guest >> (ClusterBits + l2Bits)) + 1) << (ClusterBits + l2Bits);
+    public long TableEnd(GuestOffset guest) => (geometry.L1Index(guest) + 1) << geometry.L1Shift;
 
     /// <summary>There is a table for the range around an offset.</summary>
-    public bool HasTable(long guest) => (l1[guest >> (ClusterBits + l2Bits)] & OffsetMask) != 0;
+    public bool HasTable(GuestOffset guest) => TableFor(guest).HasTable;
 
     /// <summary>What the tables say at an offset, and how far.</summary>
     /// <param name="guest">The offset.</param>
     /// <param name="max">The most bytes wanted, at least 1.</param>
     /// <param name="run">The answer.</param>
     /// <returns>False where the table's slice is not in memory.</returns>
-    public bool TryFind(long guest, long max, out GuestRun run)
+    public bool TryFind(GuestOffset guest, long max, out GuestRun run)
     {
-        var table = (long)(l1[guest >> (ClusterBits + l2Bits)] & OffsetMask);
-        if (table == 0)
+        var table = TableFor(guest).Table;
+        if (table == HostOffset.Zero)
         {
-            run = new GuestRun(SubclusterKind.UnallocatedPlain, Math.Min(max, TableEnd(guest) - guest), -1, false, 0);
+            run = new GuestRun(SubclusterKind.UnallocatedPlain, Math.Min(max, TableEnd(guest) - guest.Value), NoHost, false, 0);
             return true;
         }
 
-        var position = ((guest >> ClusterBits) & ((1L << l2Bits) - 1)) * entrySize;
-        if ((table & (ClusterSize - 1)) != 0)
+        var position = geometry.L2Position(guest);
+        if (!geometry.IsClusterAligned(table))
         {
-            run = new GuestRun(SubclusterKind.Invalid, 1, -1, false, (ulong)table);
+            run = new GuestRun(SubclusterKind.Invalid, 1, NoHost, false, (ulong)table.Value);
             return true;
         }
 
-        if (!l2.TryGet(table + (position & -l2.SliceSize), out var slice))
+        if (!l2.TryGet(table.Value + (position & -l2.SliceSize), out var slice))
         {
             run = default;
             return false;
         }
 
-        var at = (int)(position & (l2.SliceSize - 1));
+        var at = position & (l2.SliceSize - 1);
         if (HasSubclusters)
         {
             lock (gate)
@@ -97,7 +128,7 @@ internal sealed class GuestMap : EntryFormat
 
     /// <summary>As <see cref="TryFind"/>, and reads the slice if need be.</summary>
     /// <exception cref="BlockException"><see cref="ErrorCode.Corrupt"/>: the entry cannot be true.</exception>
-    public async ValueTask<GuestRun> FindAsync(long guest, long max)
+    public async ValueTask<GuestRun> FindAsync(GuestOffset guest, long max)
     {
         GuestRun run;
         while (!TryFind(guest, max, out run))
@@ -109,38 +140,37 @@ internal sealed class GuestMap : EntryFormat
     }
 
     /// <summary>The failure for an entry that cannot be true.</summary>
-    public ValueTask<BlockException> InvalidAsync(long guest, ulong raw) =>
-        headers.CorruptAsync($"the table entry 0x{raw:x} for the guest offset 0x{guest:x} is not valid", guest);
+    public ValueTask<BlockException> InvalidAsync(GuestOffset guest, ulong raw) =>
+        headers.CorruptAsync($"the table entry 0x{raw:x} for the guest offset {guest} is not valid", guest.Value);
 
     /// <summary>Brings the slice with an offset's entry into memory. There is a table.</summary>
-    public async ValueTask<CacheSlice> LoadAsync(long guest)
+    public async ValueTask<CacheSlice> LoadAsync(GuestOffset guest)
     {
-        var table = (long)(l1[guest >> (ClusterBits + l2Bits)] & OffsetMask);
-        if (table == 0 || (table & (ClusterSize - 1)) != 0)
+        var table = TableFor(guest).Table;
+        if (table == HostOffset.Zero || !geometry.IsClusterAligned(table))
         {
-            throw await InvalidAsync(guest, (ulong)table).ConfigureAwait(false);
+            throw await InvalidAsync(guest, (ulong)table.Value).ConfigureAwait(false);
         }
 
-        var position = ((guest >> ClusterBits) & ((1L << l2Bits) - 1)) * entrySize;
-        return await l2.GetAsync(table + (position & -l2.SliceSize)).ConfigureAwait(false);
+        return await l2.GetAsync(table.Value + (geometry.L2Position(guest) & -l2.SliceSize)).ConfigureAwait(false);
     }
 
     /// <summary>The entries of clusters of one slice. The caller has locked the clusters, so that they stay as they are.</summary>
-    public async ValueTask<ClusterEntry[]> EntriesAsync(long guest, int count)
+    public async ValueTask<L2Entry[]> EntriesAsync(GuestOffset guest, int count)
     {
         if (!HasTable(guest))
         {
-            return new ClusterEntry[count];
+            return new L2Entry[count];
         }
 
         var slice = await LoadAsync(guest).ConfigureAwait(false);
-        var entries = new ClusterEntry[count];
+        var entries = new L2Entry[count];
         lock (gate)
         {
             var at = PositionInSlice(guest);
             for (var i = 0; i < count; i++)
             {
-                entries[i] = ReadEntry(slice.Bytes, at + (i * entrySize));
+                entries[i] = L2Entry.Read(slice.Bytes.AsSpan(at + (i * entrySize)), HasSubclusters);
             }
         }
 
@@ -151,7 +181,7 @@ internal sealed class GuestMap : EntryFormat
     /// <param name="guest">The first cluster.</param>
     /// <param name="entries">The new entries. The table exists and has one reference.</param>
     /// <param name="freed">What loses a reference by it.</param>
-    public async ValueTask ChangeAsync(long guest, ReadOnlyMemory<ClusterEntry> entries, List<FreedRange>? freed)
+    public async ValueTask ChangeAsync(GuestOffset guest, ReadOnlyMemory<L2Entry> entries, List<FreedRange>? freed)
     {
         while (true)
         {
@@ -167,11 +197,7 @@ internal sealed class GuestMap : EntryFormat
                 var span = entries.Span;
                 for (var i = 0; i < span.Length; i++)
                 {
-                    BinaryPrimitives.WriteUInt64BigEndian(slice.Bytes.AsSpan(at + (i * entrySize)), span[i].Raw);
-                    if (HasSubclusters)
-                    {
-                        BinaryPrimitives.WriteUInt64BigEndian(slice.Bytes.AsSpan(at + (i * entrySize) + 8), span[i].Bitmap);
-                    }
+                    span[i].Write(slice.Bytes.AsSpan(at + (i * entrySize)), HasSubclusters);
                 }
 
                 l2.MarkDirty(slice);
@@ -186,10 +212,10 @@ internal sealed class GuestMap : EntryFormat
     }
 
     /// <summary>Makes sure that there is a table for an offset that has one reference only, so that it can be changed.</summary>
-    public async ValueTask EnsureTableAsync(long guest)
+    public async ValueTask EnsureTableAsync(GuestOffset guest)
     {
-        var index = guest >> (ClusterBits + l2Bits);
-        if ((l1[index] & Copied) != 0 && (l1[index] & OffsetMask) != 0)
+        var index = geometry.L1Index(guest);
+        if (TableFor(guest) is { IsCopied: true, HasTable: true })
         {
             return;
         }
@@ -197,9 +223,9 @@ internal sealed class GuestMap : EntryFormat
         await tableLock.WaitAsync().ConfigureAwait(false);
         try
         {
-            var entry = l1[index];
-            var old = (long)(entry & OffsetMask);
-            if ((entry & Copied) != 0 && old != 0)
+            var entry = TableFor(guest);
+            var old = entry.Table;
+            if (entry is { IsCopied: true, HasTable: true })
             {
                 return;
             }
@@ -217,10 +243,10 @@ internal sealed class GuestMap : EntryFormat
 
             lock (gate)
             {
-                l2.Forget(run.Offset, ClusterSize);
-                l1.Set(index, (ulong)run.Offset | Copied);
+                l2.Forget(run.Offset.Value, ClusterSize);
+                l1.Set(index, L1Entry.For(run.Offset, copied: true).Raw);
                 guard.Add(OverlapChecks.ActiveL2, run.Offset, ClusterSize);
-                if (old != 0)
+                if (entry.HasTable)
                 {
                     guard.Remove(OverlapChecks.ActiveL2, old, ClusterSize);
                     quarantine.Add(new FreedRange(old, 1, false));
@@ -233,22 +259,20 @@ internal sealed class GuestMap : EntryFormat
         }
     }
 
-    private int PositionInSlice(long guest) =>
-        (int)((((guest >> ClusterBits) & ((1L << l2Bits) - 1)) * entrySize) & (l2.SliceSize - 1));
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    private L1Entry TableFor(GuestOffset guest) => new(l1[geometry.L1Index(guest)]);
 
-    private ClusterEntry ReadEntry(byte[] bytes, int at) => new(
-        BinaryPrimitives.ReadUInt64BigEndian(bytes.AsSpan(at)),
-        HasSubclusters ? BinaryPrimitives.ReadUInt64BigEndian(bytes.AsSpan(at + 8)) : 0);
+    private int PositionInSlice(GuestOffset guest) => geometry.L2Position(guest) & (l2.SliceSize - 1);
 
-    private GuestRun FindStandard(byte[] bytes, int at, long guest, long max)
+    private GuestRun FindStandard(byte[] bytes, int at, GuestOffset guest, long max)
     {
         var raw = BinaryPrimitives.ReadUInt64BigEndian(bytes.AsSpan(at));
-        var entry = new ClusterEntry(raw, 0);
-        var kind = KindOf(entry, 0);
-        var within = guest & (ClusterSize - 1);
-        var length = ClusterSize - within;
+        var entry = new L2Entry(raw);
+        var kind = entry.KindAt(geometry, 0);
+        var within = geometry.InCluster(guest);
+        long length = ClusterSize - within;
         var mapped = kind is SubclusterKind.Normal or SubclusterKind.ZeroAllocated;
-        var host = mapped ? HostOf(entry) + within : -1;
+        var host = mapped ? entry.Host + within : NoHost;
         if (kind is not (SubclusterKind.Compressed or SubclusterKind.Invalid))
         {
             var step = mapped ? (ulong)ClusterSize : 0;
@@ -265,24 +289,24 @@ internal sealed class GuestMap : EntryFormat
             }
         }
 
-        return new GuestRun(kind, Math.Min(length, max), host, (raw & Copied) != 0, raw);
+        return new GuestRun(kind, Math.Min(length, max), host, entry.IsCopied, raw);
     }
 
-    private GuestRun FindExtended(byte[] bytes, int at, long guest, long max)
+    private GuestRun FindExtended(byte[] bytes, int at, GuestOffset guest, long max)
     {
-        var entry = ReadEntry(bytes, at);
-        var sub = (int)((guest & (ClusterSize - 1)) / SubclusterSize);
-        var kind = KindOf(entry, sub);
-        var hasHost = HasHost(entry);
-        var host = hasHost ? HostOf(entry) + (guest & (ClusterSize - 1)) : -1;
-        var copied = (entry.Raw & Copied) != 0;
+        var entry = L2Entry.Read(bytes.AsSpan(at), hasSubclusters: true);
+        var sub = geometry.SubclusterOf(guest);
+        var kind = entry.KindAt(geometry, sub);
+        var hasHost = entry.HasHost(geometry);
+        var host = hasHost ? entry.Host + geometry.InCluster(guest) : NoHost;
+        var copied = entry.IsCopied;
         var first = entry.Raw;
         if (kind == SubclusterKind.Compressed)
         {
-            return new GuestRun(kind, Math.Min(ClusterSize - (guest & (ClusterSize - 1)), max), -1, false, first);
+            return new GuestRun(kind, Math.Min(ClusterSize - geometry.InCluster(guest), max), NoHost, false, first);
         }
 
-        long length = SubclusterSize - (guest & (SubclusterSize - 1));
+        long length = SubclusterSize - (guest.Value & (SubclusterSize - 1));
         while (kind != SubclusterKind.Invalid && length < max)
         {
             if (++sub == 32)
@@ -294,8 +318,8 @@ internal sealed class GuestMap : EntryFormat
                     break;
                 }
 
-                var next = ReadEntry(bytes, at);
-                if (hasHost && (HostOf(next) != HostOf(entry) + ClusterSize || ((next.Raw ^ entry.Raw) & Copied) != 0))
+                var next = L2Entry.Read(bytes.AsSpan(at), hasSubclusters: true);
+                if (hasHost && (next.Host != entry.Host + ClusterSize || next.IsCopied != entry.IsCopied))
                 {
                     break;
                 }
@@ -303,7 +327,7 @@ internal sealed class GuestMap : EntryFormat
                 entry = next;
             }
 
-            if (KindOf(entry, sub) != kind)
+            if (entry.KindAt(geometry, sub) != kind)
             {
                 break;
             }
@@ -314,16 +338,16 @@ internal sealed class GuestMap : EntryFormat
         return new GuestRun(kind, Math.Min(length, max), host, copied, first);
     }
 
-    private async ValueTask FillTableAsync(HostRun run, long old)
+    private async ValueTask FillTableAsync(HostRun run, HostOffset old)
     {
-        if (old == 0)
+        if (old == HostOffset.Zero)
         {
-            await file.WriteZeroesAsync(run.Offset, ClusterSize, run.IsFresh ? WriteFlags.MayUnmap : WriteFlags.None).ConfigureAwait(false);
+            await file.WriteZeroesAsync(run.Offset.Value, ClusterSize, run.IsFresh ? WriteFlags.MayUnmap : WriteFlags.None).ConfigureAwait(false);
             return;
         }
 
         var copy = new byte[ClusterSize];
-        await PaddedReads.ReadAsync(file, old, copy).ConfigureAwait(false);
-        await file.WriteAsync(run.Offset, copy).ConfigureAwait(false);
+        await PaddedReads.ReadAsync(file, old.Value, copy).ConfigureAwait(false);
+        await file.WriteAsync(run.Offset.Value, copy).ConfigureAwait(false);
     }
 }

@@ -47,7 +47,7 @@ internal sealed class KernelWrites(
         await map.EnsureTableAsync(guest).ConfigureAwait(false);
         var entries = await map.EntriesAsync(guest, (int)(length >> map.ClusterBits)).ConfigureAwait(false);
         var count = 0;
-        while (count < entries.Length && !map.HasHost(entries[count]) && (entries[count].Raw & GuestMap.CompressedBit) == 0)
+        while (count < entries.Length && !entries[count].HasHost(map.Geometry) && !entries[count].IsCompressed)
         {
             count++;
         }
@@ -63,7 +63,7 @@ internal sealed class KernelWrites(
         {
             if (guard.Find(run.Offset, (long)run.Count << map.ClusterBits) == OverlapChecks.None)
             {
-                var bytes = await file.CopyRangeAsync(run.Offset, source, sourceOffset, (long)run.Count << map.ClusterBits, mode).ConfigureAwait(false);
+                var bytes = await file.CopyRangeAsync(run.Offset.Value, source, sourceOffset, (long)run.Count << map.ClusterBits, mode).ConfigureAwait(false);
                 copied = (int)(bytes >> map.ClusterBits);
             }
 

@@ -50,7 +50,7 @@ internal sealed class ReadPath(BlockEdge data, BlockEdge? backing, GuestMap map,
         {
             case SubclusterKind.Normal:
                 data.DebugEvent(BlkdebugEvent.ReadAio);
-                return PaddedReads.ReadAsync(data, run.HostOffset, buffer);
+                return PaddedReads.ReadAsync(data, run.Host.Value, buffer);
             case SubclusterKind.Compressed:
                 return compressed.ReadAsync(run.Raw, guest, buffer);
             case SubclusterKind.Invalid:

@@ -38,7 +38,7 @@ internal sealed class WritePath(
     {
         if (map.TryFind(guest, bytes.Length, out var run) && run.Kind == SubclusterKind.Normal && run.IsCopied && run.Length == bytes.Length)
         {
-            return WriteInPlaceAsync(run.HostOffset, bytes);
+            return WriteInPlaceAsync(run.Host, bytes);
         }
 
         return WriteRunsAsync(guest, bytes);
@@ -54,7 +54,7 @@ internal sealed class WritePath(
             if (run.Kind == SubclusterKind.Normal && run.IsCopied)
             {
                 n = (int)run.Length;
-                await WriteInPlaceAsync(run.HostOffset, bytes[..n]).ConfigureAwait(false);
+                await WriteInPlaceAsync(run.Host, bytes[..n]).ConfigureAwait(false);
             }
             else
             {
@@ -69,7 +69,7 @@ internal sealed class WritePath(
         }
     }
 
-    private ValueTask WriteInPlaceAsync(long host, ReadOnlyMemory<byte> bytes)
+    private ValueTask WriteInPlaceAsync(HostOffset host, ReadOnlyMemory<byte> bytes)
     {
         if (dataFile is null && guard.Find(host, bytes.Length) is var hit && hit != OverlapChecks.None)
         {
@@ -77,11 +77,11 @@ internal sealed class WritePath(
         }
 
         data.DebugEvent(BlkdebugEvent.WriteAio);
-        return data.WriteAsync(host, bytes);
+        return data.WriteAsync(host.Value, bytes);
     }
 
-    private async ValueTask RefuseAsync(long host, OverlapChecks hit) =>
-        throw await headers.CorruptAsync($"a write at 0x{host:x} would overwrite {OverlapGuard.Describe(hit)}", host).ConfigureAwait(false);
+    private async ValueTask RefuseAsync(HostOffset host, OverlapChecks hit) =>
+        throw await headers.CorruptAsync($"a write at {host} would overwrite {OverlapGuard.Describe(hit)}", host.Value).ConfigureAwait(false);
 
     /// <summary>Writes a prefix of the range, whose clusters are claimed and whose entries are in one slice.</summary>
     /// <returns>How many bytes.</returns>
@@ -94,7 +94,7 @@ internal sealed class WritePath(
         var way = await WayOfAsync(entries[0], guest, guest + bytes.Length).ConfigureAwait(false);
         var same = 1;
         while (same < count
-            && (way == Way.Allocate || GuestMap.HostOf(entries[same]) == GuestMap.HostOf(entries[same - 1]) + map.ClusterSize)
+            && (way == Way.Allocate || entries[same].Host == entries[same - 1].Host + map.ClusterSize)
             && await WayOfAsync(entries[same], first + ((long)same << map.ClusterBits), guest + bytes.Length).ConfigureAwait(false) == way)
         {
             same++;
@@ -103,11 +103,11 @@ internal sealed class WritePath(
         HostRun run;
         if (way != Way.Allocate)
         {
-            run = new HostRun(GuestMap.HostOf(entries[0]), same, false);
+            run = new HostRun(entries[0].Host, same, false);
         }
         else if (dataFile is not null)
         {
-            run = new HostRun(first, same, dataFile.Node.GrowsOnWrite && first >= dataFile.Length);
+            run = new HostRun(new HostOffset(first), same, dataFile.Node.GrowsOnWrite && first >= dataFile.Length);
         }
         else
         {
@@ -136,14 +136,14 @@ internal sealed class WritePath(
     }
 
     /// <summary>How the part of a range that lies in one cluster is written.</summary>
-    private async ValueTask<Way> WayOfAsync(ClusterEntry entry, long guest, long end)
+    private async ValueTask<Way> WayOfAsync(L2Entry entry, long guest, long end)
     {
         var cluster = guest & -map.ClusterSize;
         var last = (int)((Math.Min(end, cluster + map.ClusterSize) - 1 - cluster) / map.SubclusterSize);
-        var way = map.HasHost(entry) && (entry.Raw & GuestMap.Copied) != 0 ? Way.InPlace : Way.Allocate;
+        var way = entry.HasHost(map.Geometry) && entry.IsCopied ? Way.InPlace : Way.Allocate;
         for (var sub = (int)((guest - cluster) / map.SubclusterSize); sub <= last; sub++)
         {
-            var kind = map.KindOf(entry, sub);
+            var kind = entry.KindAt(map.Geometry, sub);
             if (kind == SubclusterKind.Invalid)
             {
                 throw await map.InvalidAsync(guest, entry.Raw).ConfigureAwait(false);
@@ -155,7 +155,7 @@ internal sealed class WritePath(
         return way;
     }
 
-    private async ValueTask FillAndLinkAsync(long guest, ReadOnlyMemory<byte> bytes, HostRun run, ClusterEntry[] entries, Way way)
+    private async ValueTask FillAndLinkAsync(long guest, ReadOnlyMemory<byte> bytes, HostRun run, L2Entry[] entries, Way way)
     {
         var first = guest & -map.ClusterSize;
         var end = guest + bytes.Length;
@@ -168,7 +168,7 @@ internal sealed class WritePath(
             await RefuseAsync(run.Offset, hit).ConfigureAwait(false);
         }
 
-        var host = run.Offset - first;
+        var host = run.Offset.Value - first; // what is added to a guest offset
         var headIsZero = guest == copyStart || await IsZeroAsync(copyStart, guest).ConfigureAwait(false);
         var tailIsZero = end == copyEnd || await IsZeroAsync(end, copyEnd).ConfigureAwait(false);
         var from = run.IsFresh && headIsZero ? guest : copyStart;
@@ -198,19 +198,19 @@ internal sealed class WritePath(
     }
 
     /// <summary>Links whole new clusters, whose bytes are in place and whose guest clusters had none before.</summary>
-    internal ValueTask LinkNewAsync(long guest, HostRun run, ClusterEntry[] entries) =>
+    internal ValueTask LinkNewAsync(long guest, HostRun run, L2Entry[] entries) =>
         LinkAsync(guest, run, entries, Way.Allocate, guest, guest + ((long)run.Count << map.ClusterBits));
 
-    private async ValueTask LinkAsync(long first, HostRun run, ClusterEntry[] entries, Way way, long copyStart, long copyEnd)
+    private async ValueTask LinkAsync(long first, HostRun run, L2Entry[] entries, Way way, long copyStart, long copyEnd)
     {
         var count = (int)((copyEnd - first + map.ClusterSize - 1) >> map.ClusterBits);
-        var linked = new ClusterEntry[count];
+        var linked = new L2Entry[count];
         List<FreedRange>? freed = null;
         for (var i = 0; i < count; i++)
         {
             var cluster = first + ((long)i << map.ClusterBits);
             var old = entries[i];
-            var bitmap = (old.Raw & GuestMap.CompressedBit) != 0 ? 0 : old.Bitmap;
+            var bitmap = old.IsCompressed ? 0 : old.Bitmap;
             if (map.HasSubclusters)
             {
                 var from = (int)((Math.Max(copyStart, cluster) - cluster) / map.SubclusterSize);
@@ -219,16 +219,16 @@ internal sealed class WritePath(
                 bitmap = (bitmap | bits) & ~(bits << 32);
             }
 
-            linked[i] = new ClusterEntry((ulong)(run.Offset + ((long)i << map.ClusterBits)) | GuestMap.Copied, bitmap);
+            linked[i] = L2Entry.Normal(map.Geometry, run.Offset + ((long)i << map.ClusterBits), copied: true, bitmap);
             if (way == Way.Allocate && dataFile is null)
             {
-                if ((old.Raw & GuestMap.CompressedBit) != 0)
+                if (old.IsCompressed)
                 {
-                    (freed ??= []).Add(map.CompressedRange(old.Raw, punchReplaced));
+                    (freed ??= []).Add(map.CompressedRange(old, punchReplaced));
                 }
-                else if (map.HasHost(old))
+                else if (old.HasHost(map.Geometry))
                 {
-                    (freed ??= []).Add(new FreedRange(GuestMap.HostOf(old), 1, punchReplaced));
+                    (freed ??= []).Add(new FreedRange(old.Host, 1, punchReplaced));
                 }
             }
         }
@@ -237,7 +237,7 @@ internal sealed class WritePath(
     }
 
     /// <summary>Where the first cluster's or subcluster's copy begins, so that it is whole.</summary>
-    private long CopyStart(in ClusterEntry entry, long guest, Way way)
+    private long CopyStart(in L2Entry entry, long guest, Way way)
     {
         var cluster = guest & -map.ClusterSize;
         if (way == Way.Allocate && HoldsData(entry))
@@ -246,11 +246,11 @@ internal sealed class WritePath(
         }
 
         var sub = guest & -map.SubclusterSize;
-        return way == Way.Reuse && map.KindOf(entry, (int)((sub - cluster) / map.SubclusterSize)) == SubclusterKind.Normal ? guest : sub;
+        return way == Way.Reuse && entry.KindAt(map.Geometry, map.Geometry.SubclusterOf(sub)) == SubclusterKind.Normal ? guest : sub;
     }
 
     /// <summary>Where the last cluster's or subcluster's copy ends.</summary>
-    private long CopyEnd(in ClusterEntry entry, long end, Way way)
+    private long CopyEnd(in L2Entry entry, long end, Way way)
     {
         var cluster = (end - 1) & -map.ClusterSize;
         if (way == Way.Allocate && HoldsData(entry))
@@ -259,14 +259,13 @@ internal sealed class WritePath(
         }
 
         var sub = (end - 1) & -map.SubclusterSize;
-        return way == Way.Reuse && map.KindOf(entry, (int)((sub - cluster) / map.SubclusterSize)) == SubclusterKind.Normal
+        return way == Way.Reuse && entry.KindAt(map.Geometry, map.Geometry.SubclusterOf(sub)) == SubclusterKind.Normal
             ? end : sub + map.SubclusterSize;
     }
 
     /// <summary>A new cluster must take over bytes that this layer holds, wherever in the cluster they are.</summary>
-    private bool HoldsData(in ClusterEntry entry) =>
-        (entry.Raw & GuestMap.CompressedBit) != 0
-        || (map.HasHost(entry) && (!map.HasSubclusters || (uint)entry.Bitmap != 0));
+    private bool HoldsData(in L2Entry entry) =>
+        entry.IsCompressed || (entry.HasHost(map.Geometry) && (!map.HasSubclusters || entry.DataBits != 0));
 
     private async ValueTask<bool> IsZeroAsync(long start, long end)
     {

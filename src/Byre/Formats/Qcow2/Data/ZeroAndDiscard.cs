@@ -108,7 +108,7 @@ internal sealed class ZeroAndDiscard(
     {
         var first = start & -map.ClusterSize;
         var entries = await map.EntriesAsync(first, (int)((Up(end) - first) >> map.ClusterBits)).ConfigureAwait(false);
-        var changed = new ClusterEntry[entries.Length];
+        var changed = new L2Entry[entries.Length];
         List<FreedRange>? freed = null;
         List<(long Start, int Length)>? asData = null;
         var any = false;
@@ -122,7 +122,7 @@ internal sealed class ZeroAndDiscard(
             {
                 changed[i] = await ZeroedAsync(entries[i], mayUnmap, freed ??= []).ConfigureAwait(false);
             }
-            else if ((entries[i].Raw & GuestMap.CompressedBit) != 0)
+            else if (entries[i].IsCompressed)
             {
                 (asData ??= []).Add((from, (int)(to - from)));
             }
@@ -151,58 +151,53 @@ internal sealed class ZeroAndDiscard(
         }
     }
 
-    private async ValueTask<ClusterEntry> ZeroedAsync(ClusterEntry entry, bool mayUnmap, List<FreedRange> freed)
+    private async ValueTask<L2Entry> ZeroedAsync(L2Entry entry, bool mayUnmap, List<FreedRange> freed)
     {
-        if (IsFlaggedZero(entry) && !(mayUnmap && map.HasHost(entry)))
+        if (IsFlaggedZero(entry) && !(mayUnmap && entry.HasHost(map.Geometry)))
         {
             return entry;
         }
 
-        var flag = map.HasSubclusters ? 0 : GuestMap.ZeroBit;
-        var bitmap = map.HasSubclusters ? GuestMap.AllZeroes : 0;
-        if ((entry.Raw & GuestMap.CompressedBit) != 0)
+        var plain = L2Entry.ZeroPlain(map.Geometry);
+        if (entry.IsCompressed)
         {
-            freed.Add(map.CompressedRange(entry.Raw, options.PassDiscardOther));
-            return new ClusterEntry(flag, bitmap);
+            freed.Add(map.CompressedRange(entry, options.PassDiscardOther));
+            return plain;
         }
 
-        if (!mayUnmap || options.DiscardNoUnref || !map.HasHost(entry) || isRawData)
+        if (!mayUnmap || options.DiscardNoUnref || !entry.HasHost(map.Geometry) || isRawData)
         {
-            return new ClusterEntry(map.HasHost(entry) ? entry.Raw | flag : flag, bitmap);
+            return entry.HasHost(map.Geometry) ? entry.Zeroed(map.Geometry) : plain;
         }
 
         await FreeAsync(entry, options.PassDiscardRequest, freed).ConfigureAwait(false);
-        return new ClusterEntry(flag, bitmap);
+        return plain;
     }
 
     private async ValueTask UnmapAsync(long start, long end, bool full, bool punch)
     {
         var first = start & -map.ClusterSize;
         var entries = await map.EntriesAsync(first, (int)((Up(end) - first) >> map.ClusterBits)).ConfigureAwait(false);
-        var changed = new ClusterEntry[entries.Length];
+        var changed = new L2Entry[entries.Length];
         var freed = new List<FreedRange>();
         var any = false;
         for (var i = 0; i < entries.Length; i++)
         {
             var entry = entries[i];
-            var compressed = (entry.Raw & GuestMap.CompressedBit) != 0;
-            var hasHost = map.HasHost(entry);
+            var compressed = entry.IsCompressed;
+            var hasHost = entry.HasHost(map.Geometry);
             var isSomething = compressed || hasHost || entry.Raw != 0 || entry.Bitmap != 0;
             changed[i] = full ? default
                 : backing is null && !isSomething ? entry
-                : map.HasSubclusters ? new ClusterEntry(0, GuestMap.AllZeroes)
-                : new ClusterEntry(map.CanFlagZero ? GuestMap.ZeroBit : 0, 0);
+                : map.CanFlagZero ? L2Entry.ZeroPlain(map.Geometry)
+                : default;
             if (compressed)
             {
-                freed.Add(map.CompressedRange(entry.Raw, punch));
+                freed.Add(map.CompressedRange(entry, punch));
             }
             else if (hasHost && !full && options.DiscardNoUnref)
             {
-                changed[i] = map.HasSubclusters ? entry with { Bitmap = GuestMap.AllZeroes } : entry with { Raw = entry.Raw | changed[i].Raw };
-                if (!map.CanFlagZero)
-                {
-                    changed[i] = entry; // version 2 cannot keep a cluster and read as zeroes
-                }
+                changed[i] = map.CanFlagZero ? entry.Zeroed(map.Geometry) : entry; // version 2 cannot keep a cluster and read as zeroes
             }
             else if (hasHost)
             {
@@ -223,15 +218,15 @@ internal sealed class ZeroAndDiscard(
     /// A host cluster goes. In an external data file it has no refcount and its place belongs to the guest's cluster for ever,
     /// so the space is given back at once.
     /// </summary>
-    private async ValueTask FreeAsync(ClusterEntry entry, bool punch, List<FreedRange> freed)
+    private async ValueTask FreeAsync(L2Entry entry, bool punch, List<FreedRange> freed)
     {
         if (dataFile is null)
         {
-            freed.Add(new FreedRange(GuestMap.HostOf(entry), 1, punch));
+            freed.Add(new FreedRange(entry.Host, 1, punch));
         }
         else if (punch && !isRawData)
         {
-            var host = GuestMap.HostOf(entry);
+            var host = entry.Host.Value;
             var stop = Math.Min(host + map.ClusterSize, dataFile.Length);
             if (host < stop)
             {
@@ -241,11 +236,11 @@ internal sealed class ZeroAndDiscard(
     }
 
     /// <summary>The layer itself says that all of the cluster is zero.</summary>
-    private bool IsFlaggedZero(in ClusterEntry entry)
+    private bool IsFlaggedZero(in L2Entry entry)
     {
         for (var sub = 0; sub < map.Subclusters; sub++)
         {
-            if (map.KindOf(entry, sub) is not (SubclusterKind.ZeroPlain or SubclusterKind.ZeroAllocated))
+            if (entry.KindAt(map.Geometry, sub) is not (SubclusterKind.ZeroPlain or SubclusterKind.ZeroAllocated))
             {
                 return false;
             }

@@ -76,8 +76,22 @@ internal static class HeaderFields
         Put32(bytes, 0, Magic);
         Put32(bytes, Version, (uint)header.Version);
         Put32(bytes, ClusterBits, (uint)header.ClusterBits);
-        Put64(bytes, Size, (ulong)header.Size);
         Put32(bytes, CryptMethod, header.CryptMethod);
+        WriteChanging(header, bytes);
+        if (header.Version >= 3)
+        {
+            Put32(bytes, RefcountOrder, (uint)header.RefcountOrder);
+            Put32(bytes, HeaderLength, (uint)headerLength);
+            bytes[CompressionType] = (byte)header.CompressionType;
+        }
+    }
+
+    /// <summary>Writes those fixed fields that change while an image is in use; all else of the header stays as it is.</summary>
+    /// <param name="header">The header.</param>
+    /// <param name="bytes">The header as it was.</param>
+    internal static void WriteChanging(Qcow2Header header, Span<byte> bytes)
+    {
+        Put64(bytes, Size, (ulong)header.Size);
         Put32(bytes, L1Entries, header.L1Entries);
         Put64(bytes, L1Offset, (ulong)header.L1Offset);
         Put64(bytes, RefcountTableOffset, (ulong)header.RefcountTableOffset);
@@ -89,9 +103,6 @@ internal static class HeaderFields
             Put64(bytes, Incompatible, (ulong)header.Incompatible);
             Put64(bytes, Compatible, (ulong)header.Compatible);
             Put64(bytes, Autoclear, (ulong)header.Autoclear);
-            Put32(bytes, RefcountOrder, (uint)header.RefcountOrder);
-            Put32(bytes, HeaderLength, (uint)headerLength);
-            bytes[CompressionType] = (byte)header.CompressionType;
         }
     }
 

@@ -45,6 +45,12 @@ internal readonly record struct ImageGeometry
     /// <summary>log2 of the guest bytes that an L1 entry covers.</summary>
     internal int L1Shift => ClusterBits + L2Bits;
 
+    /// <summary>Where a compressed entry's sector count begins, in bits.</summary>
+    internal int CompressedShift => 62 - (ClusterBits - 8);
+
+    /// <summary>Clusters can be flagged as zeroes.</summary>
+    internal bool CanFlagZero => Version >= 3;
+
     /// <summary>Guest bytes that an L2 table covers.</summary>
     internal long L2Coverage => 1L << L1Shift;
 
@@ -85,35 +91,29 @@ internal readonly record struct ImageGeometry
 
     /// <summary>The L1 entry that maps a guest offset.</summary>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    internal long L1Index(long guest) => guest >> L1Shift;
+    internal long L1Index(GuestOffset guest) => guest.Value >> L1Shift;
 
     /// <summary>The entry of its L2 table that maps a guest offset.</summary>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    internal int L2Index(long guest) => (int)(guest >> ClusterBits) & (L2Entries - 1);
+    internal int L2Index(GuestOffset guest) => (int)(guest.Value >> ClusterBits) & (L2Entries - 1);
 
-    /// <summary>The number of the cluster that an offset lies in.</summary>
+    /// <summary>Where the entry for a guest offset is in its L2 table, in bytes.</summary>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    internal long ClusterOf(long offset) => offset >> ClusterBits;
+    internal int L2Position(GuestOffset guest) => L2Index(guest) << (HasSubclusters ? 4 : 3);
 
-    /// <summary>Where the cluster begins that an offset lies in.</summary>
-    internal long ClusterStart(long offset) => offset & ~(ClusterSize - 1L);
-
-    /// <summary>The offset's distance from the beginning of its cluster.</summary>
+    /// <summary>A guest offset's distance from the beginning of its cluster.</summary>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    internal int InCluster(long offset) => (int)offset & (ClusterSize - 1);
+    internal int InCluster(GuestOffset guest) => (int)guest.Value & (ClusterSize - 1);
 
-    /// <summary>The offset's subcluster within its cluster.</summary>
-    internal int SubclusterOf(long offset) => InCluster(offset) >> SubclusterBits;
-
-    internal bool IsClusterAligned(long offset) => (offset & (ClusterSize - 1L)) == 0;
-
-    /// <summary>The refcount table entry of a host offset.</summary>
-    internal long RefcountTableIndex(long host) => host >> (ClusterBits + RefcountBlockBits);
-
-    /// <summary>The refcount of a host offset within its block.</summary>
-    internal int RefcountIndex(long host) => (int)(host >> ClusterBits) & (RefcountBlockEntries - 1);
-
-    /// <summary>An L2 entry of this image.</summary>
+    /// <summary>A guest offset's subcluster within its cluster.</summary>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    internal L2Entry Entry(ulong raw, ulong bitmap = 0) => new(raw, bitmap, HasSubclusters, HasDataFile);
+    internal int SubclusterOf(GuestOffset guest) => InCluster(guest) >> SubclusterBits;
+
+    /// <summary>A host offset is the beginning of a cluster.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    internal bool IsClusterAligned(HostOffset host) => (host.Value & (ClusterSize - 1L)) == 0;
+
+    /// <summary>The number of the host cluster that an offset lies in.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    internal long ClusterOf(HostOffset host) => host.Value >> ClusterBits;
 }

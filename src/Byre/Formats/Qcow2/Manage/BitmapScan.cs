@@ -12,8 +12,6 @@ internal static class BitmapScan
     private const int MaxBitmaps = 65535;
     private const long MaxDirectoryBytes = 1024L * MaxBitmaps;
     private const long MaxBitmapBytes = 512L << 20;
-    private const ulong TableOffsetMask = 0x00ff_ffff_ffff_fe00;
-    private const ulong TableReserved = 0xff00_0000_0000_01fe;
 
     /// <summary>Counts what belongs to the bitmaps. Where the autoclear bit is not set the extension counts as absent.</summary>
     /// <exception cref="BlockException">The directory makes no sense, or a table cannot be read.</exception>
@@ -132,8 +130,9 @@ internal static class BitmapScan
 
     private static void CheckTableEntry(ImageScan scan, ulong raw, long weight)
     {
-        var offset = (long)(raw & TableOffsetMask);
-        if ((raw & TableReserved) != 0 || (offset != 0 && ((raw & 1) != 0 || (offset & (scan.Header.ClusterSize - 1)) != 0)))
+        var entry = new BitmapTableEntry(raw);
+        var offset = entry.Cluster.Value;
+        if (entry.HasReservedBits || (offset & (scan.Header.ClusterSize - 1)) != 0)
         {
             scan.Findings.Corruption(weight, scan.Findings.WantsLines ? $"bitmap table entry {raw:x16} is not valid" : null);
         }

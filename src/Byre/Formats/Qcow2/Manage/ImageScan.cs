@@ -11,9 +11,6 @@ namespace Byre.Formats.Qcow2.Manage;
 /// </summary>
 internal sealed class ImageScan
 {
-    private const ulong L1Reserved = 0x7f00_0000_0000_01ff;
-    private const ulong OffsetMask = 0x00ff_ffff_ffff_fe00;
-    private const ulong Copied = 1ul << 63;
     private const int MaxMisalignedTables = 64;
 
     private readonly TableReader reader;
@@ -27,6 +24,7 @@ internal sealed class ImageScan
     {
         this.reader = reader;
         Header = header;
+        Geometry = ImageGeometry.From(header);
         HasExternalData = hasExternalData;
         Stored = stored;
         Clusters = ClustersIn(reader.FileLength, header.ClusterBits);
@@ -40,6 +38,9 @@ internal sealed class ImageScan
 
     /// <summary>The image's header.</summary>
     public Qcow2Header Header { get; }
+
+    /// <summary>Its sizes.</summary>
+    public ImageGeometry Geometry { get; }
 
     /// <summary>Reads the file.</summary>
     public TableReader Reader => reader;
@@ -306,14 +307,15 @@ internal sealed class ImageScan
 
     private void CheckL1Entry(ulong raw, long weight, long active)
     {
-        var offset = (long)(raw & OffsetMask);
-        if ((raw & L1Reserved) != 0)
+        var entry = new L1Entry(raw);
+        var offset = entry.Table.Value;
+        if (entry.HasReservedBits)
         {
             Findings.Corruption(weight, Findings.WantsLines ? $"L1 entry {raw:x16} has reserved bits set" : null);
         }
 
         if (active > 0 && offset != 0 && Stored.TryGet(offset >> Header.ClusterBits, out var count)
-            && (count == 1) != ((raw & Copied) != 0))
+            && (count == 1) != entry.IsCopied)
         {
             Findings.CopiedCorruption(active, Findings.WantsLines
                 ? $"the COPIED flag of L1 entry {raw:x16} contradicts the refcount {count}" : null);

@@ -5,12 +5,6 @@ namespace Byre.Formats.Qcow2.Manage;
 /// <summary>Checks L2 tables, and counts the clusters that they refer to.</summary>
 internal sealed class L2Scan(ImageScan scan)
 {
-    private const ulong OffsetMask = 0x00ff_ffff_ffff_fe00;
-    private const ulong ReservedMask = 0x3f00_0000_0000_01fe;
-    private const ulong Copied = 1ul << 63;
-    private const ulong Compressed = 1ul << 62;
-    private const ulong ZeroFlag = 1;
-
     private readonly CheckFindings findings = scan.Findings;
     private readonly int clusterBits = scan.Header.ClusterBits;
     private readonly long clusterSize = scan.Header.ClusterSize;
@@ -30,38 +24,38 @@ internal sealed class L2Scan(ImageScan scan)
     /// <summary>An entry that a repair replaces by zeroes: it stands for no data that could be saved.</summary>
     public static bool MustBeZeroed(Qcow2Header header, ulong raw, ulong bitmap)
     {
-        if ((raw & Compressed) != 0)
+        if ((raw & L2Entry.CompressedBit) != 0)
         {
             return false;
         }
 
-        var offset = raw & OffsetMask;
+        var offset = raw & L2Entry.OffsetMask;
         if (header.HasSubclusters)
         {
             return offset == 0
-                ? (uint)bitmap != 0 && !(header.Incompatible.HasFlag(IncompatibleFeatures.DataFile) && (raw & Copied) != 0)
+                ? (uint)bitmap != 0 && !(header.Incompatible.HasFlag(IncompatibleFeatures.DataFile) && (raw & L2Entry.CopiedBit) != 0)
                 : ((bitmap >> 32) & bitmap & uint.MaxValue) != 0
                     || ((offset & (ulong)(header.ClusterSize - 1)) != 0 && (uint)bitmap == 0);
         }
 
-        return offset != 0 && (raw & ZeroFlag) != 0 && (offset & (ulong)(header.ClusterSize - 1)) != 0;
+        return offset != 0 && (raw & L2Entry.ZeroBit) != 0 && (offset & (ulong)(header.ClusterSize - 1)) != 0;
     }
 
     /// <summary>The entry stands for a host cluster of its own: only then its COPIED flag means something.</summary>
     public static bool IsStandardAllocated(bool hasSubclusters, ulong raw, bool hasExternalData)
     {
-        if ((raw & Compressed) != 0)
+        if ((raw & L2Entry.CompressedBit) != 0)
         {
             return false;
         }
 
-        if ((raw & OffsetMask) != 0)
+        if ((raw & L2Entry.OffsetMask) != 0)
         {
             return true;
         }
 
         // In an external data file the first cluster has the offset 0: COPIED tells it from nothing at all.
-        return hasExternalData && (raw & Copied) != 0 && (hasSubclusters || (raw & ZeroFlag) == 0);
+        return hasExternalData && (raw & L2Entry.CopiedBit) != 0 && (hasSubclusters || (raw & L2Entry.ZeroBit) == 0);
     }
 
     /// <summary>Checks one table.</summary>
@@ -104,8 +98,8 @@ internal sealed class L2Scan(ImageScan scan)
     private int RunFrom(ReadOnlySpan<ulong> entries)
     {
         var first = entries[0];
-        var offset = (long)(first & OffsetMask);
-        if ((first & (Compressed | ReservedMask)) != 0 || offset == 0 || (offset & (clusterSize - 1)) != 0
+        var offset = (long)(first & L2Entry.OffsetMask);
+        if ((first & (L2Entry.CompressedBit | L2Entry.ReservedMask)) != 0 || offset == 0 || (offset & (clusterSize - 1)) != 0
             || offset >= scan.FileLength)
         {
             return 0;
@@ -123,7 +117,7 @@ internal sealed class L2Scan(ImageScan scan)
 
     private void CheckRun(ulong raw, int count, long weight, long active, ref long next)
     {
-        var offset = (long)(raw & OffsetMask);
+        var offset = (long)(raw & L2Entry.OffsetMask);
         if (active > 0)
         {
             Allocated += count * active;
@@ -134,7 +128,7 @@ internal sealed class L2Scan(ImageScan scan)
 
             next = offset + (count * clusterSize);
             var (known, ones) = scan.Stored.CountOnes(offset >> clusterBits, count);
-            CheckCopied((raw & Copied) != 0 ? known - ones : ones, raw, active);
+            CheckCopied((raw & L2Entry.CopiedBit) != 0 ? known - ones : ones, raw, active);
         }
 
         scan.CountData(offset >> clusterBits, count, weight);
@@ -151,13 +145,13 @@ internal sealed class L2Scan(ImageScan scan)
 
     private void CheckEntry(ulong raw, ulong bitmap, long weight, long active, ref long next)
     {
-        if ((raw & Compressed) != 0)
+        if ((raw & L2Entry.CompressedBit) != 0)
         {
             CheckCompressed(raw, bitmap, weight, active);
             return;
         }
 
-        if ((raw & ReservedMask) != 0)
+        if ((raw & L2Entry.ReservedMask) != 0)
         {
             findings.Corruption(weight, findings.WantsLines ? $"L2 entry {raw:x16} has reserved bits set" : null);
         }
@@ -173,10 +167,10 @@ internal sealed class L2Scan(ImageScan scan)
             return;
         }
 
-        var offset = (long)(raw & OffsetMask);
+        var offset = (long)(raw & L2Entry.OffsetMask);
         ulong count = 1;
         if (active > 0 && (scan.HasExternalData || scan.Stored.TryGet(offset >> clusterBits, out count))
-            && (scan.HasExternalData || count == 1) != ((raw & Copied) != 0))
+            && (scan.HasExternalData || count == 1) != ((raw & L2Entry.CopiedBit) != 0))
         {
             CheckCopied(1, raw, active);
         }
@@ -211,8 +205,7 @@ internal sealed class L2Scan(ImageScan scan)
 
     private void CheckCompressed(ulong raw, ulong bitmap, long weight, long active)
     {
-        var shift = 62 - (clusterBits - 8);
-        if ((raw & Copied) != 0)
+        if ((raw & L2Entry.CopiedBit) != 0)
         {
             findings.Corruption(weight, findings.WantsLines ? $"compressed L2 entry {raw:x16} has the COPIED flag" : null);
         }
@@ -224,9 +217,8 @@ internal sealed class L2Scan(ImageScan scan)
             return;
         }
 
-        var offset = (long)(raw & ((1ul << shift) - 1));
-        var sectors = (long)((raw >> shift) & ((1ul << (clusterBits - 8)) - 1)) + 1;
-        var length = (sectors * 512) - (offset & 511);
+        var (place, length) = new L2Entry(raw).CompressedPlace(scan.Geometry);
+        var offset = place.Value;
         if (scan.IsInFile(offset, length, weight, "a compressed cluster"))
         {
             var first = offset >> clusterBits;

@@ -7,8 +7,6 @@ namespace Byre.Formats.Qcow2.Manage;
 /// <summary>What is looked at before an image is used.</summary>
 internal static class OpenChecks
 {
-    private const ulong OffsetMask = 0x00FFFFFFFFFFFE00;
-
     /// <summary>Throws where the image cannot be opened this way.</summary>
     public static void Check(Qcow2Header header, BlockEdge? dataFile, bool writable, string name)
     {
@@ -53,11 +51,11 @@ internal static class OpenChecks
     public static async ValueTask FillGuardAsync(
         OverlapGuard guard, BlockEdge file, Qcow2Header header, ResidentTable l1, ResidentTable refcountTable)
     {
-        guard.Add(OverlapChecks.MainHeader, 0, header.ClusterSize);
-        guard.Add(OverlapChecks.ActiveL1, header.L1Offset, header.L1Entries * 8L);
-        guard.Add(OverlapChecks.RefcountTable, header.RefcountTableOffset, (long)header.RefcountTableClusters << header.ClusterBits);
-        AddTables(guard, OverlapChecks.ActiveL2, l1, header.ClusterSize);
-        AddTables(guard, OverlapChecks.RefcountBlock, refcountTable, header.ClusterSize);
+        guard.Add(OverlapChecks.MainHeader, HostOffset.Zero, header.ClusterSize);
+        guard.Add(OverlapChecks.ActiveL1, new HostOffset(header.L1Offset), header.L1Entries * 8L);
+        guard.Add(OverlapChecks.RefcountTable, new HostOffset(header.RefcountTableOffset), (long)header.RefcountTableClusters << header.ClusterBits);
+        AddTables(guard, OverlapChecks.ActiveL2, l1, static raw => new L1Entry(raw).Table, header.ClusterSize);
+        AddTables(guard, OverlapChecks.RefcountBlock, refcountTable, static raw => new RefcountTableEntry(raw).Block, header.ClusterSize);
         var at = header.SnapshotsOffset;
         for (var i = 0; i < header.SnapshotCount; i++)
         {
@@ -67,14 +65,14 @@ internal static class OpenChecks
             bytes = new byte[length];
             await PaddedReads.ReadAsync(file, at, bytes).ConfigureAwait(false);
             var entry = SnapshotEntry.Read(bytes, file.Node.FileName, out length);
-            guard.Add(OverlapChecks.SnapshotTable, at, length);
+            guard.Add(OverlapChecks.SnapshotTable, new HostOffset(at), length);
             if (entry.L1Offset > 0 && entry.L1Entries <= Qcow2Limits.MaxL1Bytes / 8)
             {
-                guard.Add(OverlapChecks.InactiveL1, entry.L1Offset, entry.L1Entries * 8L);
+                guard.Add(OverlapChecks.InactiveL1, new HostOffset(entry.L1Offset), entry.L1Entries * 8L);
                 if (guard.Knows(OverlapChecks.InactiveL2))
                 {
                     var table = await ResidentTable.ReadAsync(file, entry.L1Offset, (int)entry.L1Entries).ConfigureAwait(false);
-                    AddTables(guard, OverlapChecks.InactiveL2, table, header.ClusterSize);
+                    AddTables(guard, OverlapChecks.InactiveL2, table, static raw => new L1Entry(raw).Table, header.ClusterSize);
                 }
             }
 
@@ -82,11 +80,11 @@ internal static class OpenChecks
         }
     }
 
-    private static void AddTables(OverlapGuard guard, OverlapChecks kind, ResidentTable table, int clusterSize)
+    private static void AddTables(OverlapGuard guard, OverlapChecks kind, ResidentTable table, Func<ulong, HostOffset> place, int clusterSize)
     {
         for (var i = 0; i < table.Count; i++)
         {
-            if ((long)(table[i] & OffsetMask) is var offset && offset != 0)
+            if (place(table[i]) is { Value: > 0 } offset)
             {
                 guard.Add(kind, offset, clusterSize);
             }

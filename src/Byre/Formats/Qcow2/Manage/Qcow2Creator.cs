@@ -220,7 +220,7 @@ public static class Qcow2Creator
         await WriteRefcountsAsync(writer, plan).ConfigureAwait(false);
         for (var i = 0L; i < plan.L1Entries; i++)
         {
-            await writer.AppendAsync(plan.L2Tables == 0 ? 0 : L1Entry.For((plan.L2Start + i) << bits, copied: true).Raw)
+            await writer.AppendAsync(plan.L2Tables == 0 ? 0 : L1Entry.For(new HostOffset((plan.L2Start + i) << bits), copied: true).Raw)
                 .ConfigureAwait(false);
         }
 
@@ -266,7 +266,7 @@ public static class Qcow2Creator
         var bitmap = options.DataFileRaw ? L2Entry.AllData : 0;
         for (var i = 0L; i < clusters; i++)
         {
-            var entry = L2Entry.Normal(geometry, (start + i) << geometry.ClusterBits, copied: true, bitmap);
+            var entry = L2Entry.Normal(geometry, new HostOffset((start + i) << geometry.ClusterBits), copied: true, bitmap);
             await writer.AppendAsync(entry.Raw).ConfigureAwait(false);
             if (geometry.HasSubclusters)
             {

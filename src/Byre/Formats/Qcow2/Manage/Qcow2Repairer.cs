@@ -10,8 +10,6 @@ namespace Byre.Formats.Qcow2.Manage;
 /// </summary>
 internal sealed class Qcow2Repairer(BlockEdge file, Qcow2Header header, bool hasExternalData, IProgress<double>? progress)
 {
-    private const ulong Copied = 1ul << 63;
-    private const ulong OffsetMask = 0x00ff_ffff_ffff_fe00;
 
     /// <summary>The header as it is in the file now.</summary>
     public Qcow2Header Header { get; private set; } = header;
@@ -133,7 +131,7 @@ internal sealed class Qcow2Repairer(BlockEdge file, Qcow2Header header, bool has
     private static bool IsWritable(ImageScan scan, long cluster)
     {
         var index = cluster >> scan.Stored.BlockBits;
-        if (!scan.Stored.HasBlock(index) || scan.Stored.IsUnreadable((int)index) || (scan.Stored.Table[index] & 0x1ff) != 0)
+        if (!scan.Stored.HasBlock(index) || scan.Stored.IsUnreadable((int)index) || new RefcountTableEntry(scan.Stored.Table[index]).HasReservedBits)
         {
             return false;
         }
@@ -218,7 +216,7 @@ internal sealed class Qcow2Repairer(BlockEdge file, Qcow2Header header, bool has
                 BinaryPrimitives.WriteUInt64BigEndian(entry, Header.HasSubclusters ? 0ul : 1ul);
                 if (Header.HasSubclusters)
                 {
-                    BinaryPrimitives.WriteUInt64BigEndian(entry[8..], 0xffff_ffff_0000_0000);
+                    BinaryPrimitives.WriteUInt64BigEndian(entry[8..], L2Entry.AllZeroes);
                 }
 
                 changed = true;
@@ -280,7 +278,7 @@ internal sealed class Qcow2Repairer(BlockEdge file, Qcow2Header header, bool has
         {
             var entry = table.AsSpan(at);
             var raw = BinaryPrimitives.ReadUInt64BigEndian(entry);
-            var offset = (long)(raw & OffsetMask);
+            var offset = (long)(raw & L2Entry.OffsetMask); // L1 entries have it in the same bits
             if (isL1 ? offset == 0 : !L2Scan.IsStandardAllocated(Header.HasSubclusters, raw, hasExternalData))
             {
                 continue;
@@ -301,9 +299,9 @@ internal sealed class Qcow2Repairer(BlockEdge file, Qcow2Header header, bool has
                 isOne = scan.Counts[offset >> Header.ClusterBits] == 1;
             }
 
-            if (isOne != ((raw & Copied) != 0))
+            if (isOne != ((raw & L2Entry.CopiedBit) != 0))
             {
-                BinaryPrimitives.WriteUInt64BigEndian(entry, raw ^ Copied);
+                BinaryPrimitives.WriteUInt64BigEndian(entry, raw ^ L2Entry.CopiedBit);
                 changed = true;
             }
         }

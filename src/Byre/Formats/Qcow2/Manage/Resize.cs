@@ -156,7 +156,7 @@ internal sealed class Resize(
             await MoveL1Async(run, (int)needed).ConfigureAwait(false);
             lock (gate)
             {
-                guard.Remove(OverlapChecks.ActiveL1, oldOffset, oldBytes);
+                guard.Remove(OverlapChecks.ActiveL1, new HostOffset(oldOffset), oldBytes);
                 guard.Add(OverlapChecks.ActiveL1, run.Offset, needed * 8);
             }
         }
@@ -167,7 +167,7 @@ internal sealed class Resize(
 
         if (oldBytes > 0)
         {
-            await allocator.ReleaseAsync(new FreedRange(oldOffset, (oldBytes + header.ClusterSize - 1) >> header.ClusterBits, false)).ConfigureAwait(false);
+            await allocator.ReleaseAsync(new FreedRange(new HostOffset(oldOffset), (oldBytes + header.ClusterSize - 1) >> header.ClusterBits, false)).ConfigureAwait(false);
         }
     }
 
@@ -196,10 +196,10 @@ internal sealed class Resize(
             }
 
             file.DebugEvent(BlkdebugEvent.L1GrowWriteTable);
-            await file.WriteAsync(run.Offset, onDisk).ConfigureAwait(false);
+            await file.WriteAsync(run.Offset.Value, onDisk).ConfigureAwait(false);
             await file.FlushAsync().ConfigureAwait(false);
             file.DebugEvent(BlkdebugEvent.L1GrowActivateTable);
-            await headers.UpdateAsync(h => h with { L1Offset = run.Offset, L1Entries = (uint)needed }).ConfigureAwait(false);
+            await headers.UpdateAsync(h => h with { L1Offset = run.Offset.Value, L1Entries = (uint)needed }).ConfigureAwait(false);
         }
         catch
         {
@@ -213,7 +213,7 @@ internal sealed class Resize(
 
         lock (gate)
         {
-            l1.Move(run.Offset, needed, late);
+            l1.Move(run.Offset.Value, needed, late);
         }
     }
 
@@ -238,17 +238,19 @@ internal sealed class Resize(
             {
                 await map.EnsureTableAsync(at).ConfigureAwait(false);
                 var run = dataFile is not null
-                    ? new HostRun(at, count, false)
+                    ? new HostRun(new HostOffset(at), count, false)
                     : await allocator.AllocateAsync(count).ConfigureAwait(false);
                 var old = await map.EntriesAsync(at, run.Count).ConfigureAwait(false);
                 var bytes = Math.Min((long)run.Count << map.ClusterBits, dataFile is not null ? length - at : long.MaxValue);
                 await FillAsync(data, run, bytes, preallocation).ConfigureAwait(false);
-                var entries = new ClusterEntry[run.Count];
+                var entries = new L2Entry[run.Count];
                 for (var i = 0; i < entries.Length; i++)
                 {
                     // Zeroed clusters over a longer backing file stay zero, with a place of their own.
-                    var flags = old[i].Raw & GuestMap.ZeroBit;
-                    entries[i] = new ClusterEntry((ulong)(run.Offset + ((long)i << map.ClusterBits)) | GuestMap.Copied | flags, old[i].Bitmap);
+                    var host = run.Offset + ((long)i << map.ClusterBits);
+                    entries[i] = old[i].KindAt(map.Geometry, 0) == SubclusterKind.ZeroPlain
+                        ? L2Entry.ZeroAllocated(map.Geometry, host, copied: true)
+                        : L2Entry.Normal(map.Geometry, host, copied: true, old[i].Bitmap);
                 }
 
                 await map.ChangeAsync(at, entries, null).ConfigureAwait(false);
@@ -264,16 +266,16 @@ internal sealed class Resize(
             var zero = new byte[Math.Min(bytes, Chunk)];
             for (long at = 0; at < bytes; at += zero.Length)
             {
-                await data.WriteAsync(run.Offset + at, zero.AsMemory(0, (int)Math.Min(zero.Length, bytes - at))).ConfigureAwait(false);
+                await data.WriteAsync(run.Offset.Value + at, zero.AsMemory(0, (int)Math.Min(zero.Length, bytes - at))).ConfigureAwait(false);
             }
         }
         else if (preallocation == Preallocation.Falloc)
         {
-            await data.WriteZeroesAsync(run.Offset, bytes).ConfigureAwait(false);
+            await data.WriteZeroesAsync(run.Offset.Value, bytes).ConfigureAwait(false);
         }
-        else if (!run.IsFresh || data.Length < run.Offset + bytes)
+        else if (!run.IsFresh || data.Length < run.Offset.Value + bytes)
         {
-            await data.WriteZeroesAsync(run.Offset, bytes, WriteFlags.MayUnmap).ConfigureAwait(false);
+            await data.WriteZeroesAsync(run.Offset.Value, bytes, WriteFlags.MayUnmap).ConfigureAwait(false);
         }
     }
 }

@@ -72,8 +72,8 @@ internal sealed class ClusterAllocator : RefcountBlocks
 
     /// <summary>Takes space for a compressed cluster; every host cluster it touches gets a reference.</summary>
     /// <param name="length">Bytes, at most a cluster.</param>
-    /// <returns>Where it goes, and whether the file reads as zeroes there.</returns>
-    public async ValueTask<long> AllocateBytesAsync(int length)
+    /// <returns>Where it goes.</returns>
+    public async ValueTask<HostOffset> AllocateBytesAsync(int length)
     {
         await allocating.WaitAsync().ConfigureAwait(false);
         try
@@ -82,8 +82,8 @@ internal sealed class ClusterAllocator : RefcountBlocks
             if (at < 0)
             {
                 var run = await FindAsync(1).ConfigureAwait(false);
-                at = run.Offset;
-                var joined = await TryContinueAsync(run.Offset, length).ConfigureAwait(false);
+                at = run.Offset.Value;
+                var joined = await TryContinueAsync(run.Offset.Value, length).ConfigureAwait(false);
                 at = joined >= 0 ? joined : at;
             }
 
@@ -93,7 +93,7 @@ internal sealed class ClusterAllocator : RefcountBlocks
                 freeByte = (end & (ClusterSize - 1)) == 0 ? 0 : end;
             }
 
-            return at;
+            return new HostOffset(at);
         }
         finally
         {
@@ -107,7 +107,7 @@ internal sealed class ClusterAllocator : RefcountBlocks
     /// </summary>
     public override async ValueTask ReleaseAsync(FreedRange range, bool mayWriteBack = true)
     {
-        var first = range.Offset >> ClusterBits;
+        var first = range.Offset.Value >> ClusterBits;
         if (range.Punch)
         {
             await PunchAsync(first, range.Count, mayWriteBack).ConfigureAwait(false);
@@ -152,9 +152,9 @@ internal sealed class ClusterAllocator : RefcountBlocks
     }
 
     /// <summary>The references to a cluster.</summary>
-    public async ValueTask<ulong> RefcountAsync(long offset)
+    public async ValueTask<ulong> RefcountAsync(HostOffset offset)
     {
-        var cluster = offset >> ClusterBits;
+        var cluster = offset.Value >> ClusterBits;
         if (Table[cluster / BlockEntries] == 0)
         {
             return 0;

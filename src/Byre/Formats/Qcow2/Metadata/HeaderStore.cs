@@ -1,4 +1,3 @@
-using System.Buffers.Binary;
 using Byre.Formats.Qcow2.Layout;
 using Byre.Nodes;
 
@@ -103,20 +102,5 @@ internal sealed class HeaderStore
         }
     }
 
-    private void Put(Qcow2Header h)
-    {
-        BinaryPrimitives.WriteInt64BigEndian(sector.AsSpan(24), h.Size);
-        BinaryPrimitives.WriteUInt32BigEndian(sector.AsSpan(36), h.L1Entries);
-        BinaryPrimitives.WriteInt64BigEndian(sector.AsSpan(40), h.L1Offset);
-        BinaryPrimitives.WriteInt64BigEndian(sector.AsSpan(48), h.RefcountTableOffset);
-        BinaryPrimitives.WriteUInt32BigEndian(sector.AsSpan(56), h.RefcountTableClusters);
-        BinaryPrimitives.WriteUInt32BigEndian(sector.AsSpan(60), h.SnapshotCount);
-        BinaryPrimitives.WriteInt64BigEndian(sector.AsSpan(64), h.SnapshotsOffset);
-        if (h.Version >= 3)
-        {
-            BinaryPrimitives.WriteUInt64BigEndian(sector.AsSpan(72), (ulong)h.Incompatible);
-            BinaryPrimitives.WriteUInt64BigEndian(sector.AsSpan(80), (ulong)h.Compatible);
-            BinaryPrimitives.WriteUInt64BigEndian(sector.AsSpan(88), (ulong)h.Autoclear);
-        }
-    }
+    private void Put(Qcow2Header h) => HeaderFields.WriteChanging(h, sector);
 }

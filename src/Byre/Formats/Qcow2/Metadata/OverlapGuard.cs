@@ -1,4 +1,5 @@
 using System.Collections.Concurrent;
+using Byre.Formats.Qcow2.Layout;
 
 namespace Byre.Formats.Qcow2.Metadata;
 
@@ -16,11 +17,11 @@ internal sealed class OverlapGuard(OverlapChecks checks, int clusterBits)
     public bool Knows(OverlapChecks kind) => (checks & kind) != 0;
 
     /// <summary>A range of the file holds metadata of a kind. The caller holds the metadata lock, or is alone.</summary>
-    public void Add(OverlapChecks kind, long offset, long length)
+    public void Add(OverlapChecks kind, HostOffset offset, long length)
     {
         if ((checks & kind) != 0 && length > 0)
         {
-            for (var cluster = offset >> clusterBits; cluster <= (offset + length - 1) >> clusterBits; cluster++)
+            for (var cluster = offset.Value >> clusterBits; cluster <= (offset.Value + length - 1) >> clusterBits; cluster++)
             {
                 chunks.GetOrAdd(cluster >> ChunkBits, static _ => new ushort[1 << ChunkBits])[cluster & ((1 << ChunkBits) - 1)] |= (ushort)kind;
             }
@@ -28,11 +29,11 @@ internal sealed class OverlapGuard(OverlapChecks checks, int clusterBits)
     }
 
     /// <summary>A range of the file holds no metadata of a kind any more. The caller holds the metadata lock.</summary>
-    public void Remove(OverlapChecks kind, long offset, long length)
+    public void Remove(OverlapChecks kind, HostOffset offset, long length)
     {
         if (length > 0)
         {
-            for (var cluster = offset >> clusterBits; cluster <= (offset + length - 1) >> clusterBits; cluster++)
+            for (var cluster = offset.Value >> clusterBits; cluster <= (offset.Value + length - 1) >> clusterBits; cluster++)
             {
                 if (chunks.TryGetValue(cluster >> ChunkBits, out var chunk))
                 {
@@ -43,14 +44,14 @@ internal sealed class OverlapGuard(OverlapChecks checks, int clusterBits)
     }
 
     /// <summary>What kind of metadata a write to the range would hit, or None.</summary>
-    public OverlapChecks Find(long offset, long length)
+    public OverlapChecks Find(HostOffset offset, long length)
     {
         if (checks == OverlapChecks.None)
         {
             return OverlapChecks.None;
         }
 
-        for (var cluster = offset >> clusterBits; cluster <= (offset + length - 1) >> clusterBits; cluster++)
+        for (var cluster = offset.Value >> clusterBits; cluster <= (offset.Value + length - 1) >> clusterBits; cluster++)
         {
             if (chunks.TryGetValue(cluster >> ChunkBits, out var chunk) && chunk[cluster & ((1 << ChunkBits) - 1)] is var kinds && kinds != 0)
             {

@@ -56,19 +56,19 @@ internal abstract class RefcountBlocks(
     /// <summary>Clusters are taken: nothing may be known of them but that they are free.</summary>
     protected async ValueTask<HostRun> TakeAsync(long start, int count)
     {
-        var offset = start << ClusterBits;
+        var offset = new HostOffset(start << ClusterBits);
         var hit = Guard.Find(offset, (long)count << ClusterBits);
         if (hit != OverlapChecks.None)
         {
             throw await Headers.CorruptAsync(
-                $"a free cluster at 0x{offset:x} overlaps {OverlapGuard.Describe(hit)}", offset).ConfigureAwait(false);
+                $"a free cluster at {offset} overlaps {OverlapGuard.Describe(hit)}", offset.Value).ConfigureAwait(false);
         }
 
         File.DebugEvent(BlkdebugEvent.ClusterAlloc);
         lock (Gate)
         {
-            var fresh = offset >= freshFrom;
-            freshFrom = Math.Max(freshFrom, offset + ((long)count << ClusterBits));
+            var fresh = offset.Value >= freshFrom;
+            freshFrom = Math.Max(freshFrom, offset.Value + ((long)count << ClusterBits));
             return new HostRun(offset, count, fresh);
         }
     }
@@ -76,14 +76,14 @@ internal abstract class RefcountBlocks(
     /// <summary>The slice that counts the references to a cluster.</summary>
     protected async ValueTask<CacheSlice> SliceOfAsync(long cluster, bool mayWriteBack)
     {
-        var block = (long)(Table[cluster / BlockEntries] & ~0x1FFUL);
-        if ((block & (ClusterSize - 1)) != 0 || block <= 0)
+        var block = new RefcountTableEntry(Table[cluster / BlockEntries]).Block;
+        if ((block.Value & (ClusterSize - 1)) != 0 || block.Value <= 0)
         {
-            throw await Headers.CorruptAsync($"the refcount block at 0x{block:x} is not aligned to a cluster", block).ConfigureAwait(false);
+            throw await Headers.CorruptAsync($"the refcount block at {block} is not aligned to a cluster", block.Value).ConfigureAwait(false);
         }
 
         var position = ((cluster % BlockEntries) << Order) >> 3;
-        return await Refcounts.GetAsync(block + (position & -Refcounts.SliceSize), mayWriteBack).ConfigureAwait(false);
+        return await Refcounts.GetAsync(block.Value + (position & -Refcounts.SliceSize), mayWriteBack).ConfigureAwait(false);
     }
 
     /// <summary>Makes the refcount block for a range that has none, at a free cluster in it.</summary>
@@ -94,11 +94,11 @@ internal abstract class RefcountBlocks(
         File.DebugEvent(BlkdebugEvent.RefblockAlloc);
         var bytes = new byte[ClusterSize];
         RefcountWidth.Set(bytes, Order, (int)(cluster % BlockEntries), 1);
-        await File.WriteAsync(run.Offset, bytes).ConfigureAwait(false);
+        await File.WriteAsync(run.Offset.Value, bytes).ConfigureAwait(false);
         lock (Gate)
         {
-            Refcounts.Forget(run.Offset, ClusterSize);
-            Table.Set(cluster / BlockEntries, (ulong)run.Offset);
+            Refcounts.Forget(run.Offset.Value, ClusterSize);
+            Table.Set(cluster / BlockEntries, RefcountTableEntry.For(run.Offset).Raw);
             Guard.Add(OverlapChecks.RefcountBlock, run.Offset, ClusterSize);
             NextFree = NextFree >= cluster - (cluster % BlockEntries) ? cluster + 1 : NextFree;
         }
@@ -138,31 +138,31 @@ internal abstract class RefcountBlocks(
         for (var i = 0; i < blocks; i++)
         {
             var block = (cluster / BlockEntries) + i;
-            var offset = (cluster + tableClusters + i) << ClusterBits;
+            var offset = new HostOffset((cluster + tableClusters + i) << ClusterBits);
             var bytes = new byte[ClusterSize];
             for (var c = Math.Max(cluster, block * BlockEntries); c < Math.Min(end, (block + 1) * BlockEntries); c++)
             {
                 RefcountWidth.Set(bytes, Order, (int)(c % BlockEntries), 1);
             }
 
-            entries[block] = (ulong)offset;
-            await File.WriteAsync(offset, bytes).ConfigureAwait(false);
+            entries[block] = RefcountTableEntry.For(offset).Raw;
+            await File.WriteAsync(offset.Value, bytes).ConfigureAwait(false);
         }
 
-        var oldOffset = Table.Offset;
+        var oldOffset = new HostOffset(Table.Offset);
         var oldClusters = Headers.Header.RefcountTableClusters;
         await roundLock.WaitAsync().ConfigureAwait(false);
         try
         {
             var onDisk = new byte[tableClusters << ClusterBits];
             ResidentTable.WriteEntries(entries, onDisk);
-            await File.WriteAsync(run.Offset, onDisk).ConfigureAwait(false);
+            await File.WriteAsync(run.Offset.Value, onDisk).ConfigureAwait(false);
             await File.FlushAsync().ConfigureAwait(false);
-            await Headers.UpdateAsync(h => h with { RefcountTableOffset = run.Offset, RefcountTableClusters = (uint)tableClusters }).ConfigureAwait(false);
+            await Headers.UpdateAsync(h => h with { RefcountTableOffset = run.Offset.Value, RefcountTableClusters = (uint)tableClusters }).ConfigureAwait(false);
             lock (Gate)
             {
-                Table.Replace(run.Offset, entries);
-                Refcounts.Forget(run.Offset, (tableClusters + blocks) << ClusterBits);
+                Table.Replace(run.Offset.Value, entries);
+                Refcounts.Forget(run.Offset.Value, (tableClusters + blocks) << ClusterBits);
                 Guard.Remove(OverlapChecks.RefcountTable, oldOffset, (long)oldClusters << ClusterBits);
                 Guard.Add(OverlapChecks.RefcountTable, run.Offset, tableClusters << ClusterBits);
                 Guard.Add(OverlapChecks.RefcountBlock, run.Offset + (tableClusters << ClusterBits), blocks << ClusterBits);
