@@ -159,12 +159,4 @@ internal sealed class CrashInspector(CrashRun run)
             ? throw new BlockException(ErrorCode.Corrupt, $"after the repair of a dirty image: {problem}")
             : true;
     }
-
-    /// <summary>Keeps a node open while edges come and go.</summary>
-    private sealed class KeptNode(BlockNode node) : IDisposable
-    {
-        private readonly BlockEdge edge = new(node, ChildRole.None, PermissionSet.Nothing);
-
-        public void Dispose() => edge.DisposeAsync().AsTask().GetAwaiter().GetResult();
-    }
 }

@@ -57,7 +57,7 @@ public sealed class Qcow2Node : BlockNode, IBackedNode, IKnownZero, IImageCheck,
         var guard = new OverlapGuard(options.OverlapChecks, header.ClusterBits);
         Guarded = guard;
         var allocator = new ClusterAllocator(file, gate, refcounts, refcountTable, headers, guard, roundLock);
-        round = new WriteBackRound(file, dataFile, gate, roundLock, l2, refcounts, l1, refcountTable, quarantine, allocator);
+        round = new WriteBackRound(file, dataFile, gate, roundLock, l2, refcounts, l1, refcountTable, quarantine, allocator, headers);
         l2.WriteBack = () => round.RunAsync();
         refcounts.WriteBack = () => round.RunAsync(all: true);
         preparation = new WritePreparation(headers, round, options.LazyRefcounts);
@@ -311,7 +311,8 @@ public sealed class Qcow2Node : BlockNode, IBackedNode, IKnownZero, IImageCheck,
     /// <inheritdoc/>
     public override async ValueTask ResizeAsync(long length, Preallocation preallocation)
     {
-        await preparation.RunAsync(keepAllZero: true).ConfigureAwait(false);
+        await Resize.CheckBitmapsAsync(File, Header, length).ConfigureAwait(false);
+        await preparation.RunAsync(keepAllZero: true, keepBitmaps: true).ConfigureAwait(false);
         await resize.RunAsync(Length, length, preallocation, v => Volatile.Write(ref this.length, v)).ConfigureAwait(false);
     }
 

@@ -259,6 +259,27 @@ internal sealed class GuestMap
         }
     }
 
+    /// <summary>Gives up the tables that map nothing but what is beyond an offset. Nobody uses what is there.</summary>
+    public void DropTablesBeyond(GuestOffset end)
+    {
+        lock (gate)
+        {
+            for (var index = (end.Value + (1L << geometry.L1Shift) - 1) >> geometry.L1Shift; index < l1.Count; index++)
+            {
+                var entry = new L1Entry(l1[index]);
+                if (!entry.HasTable)
+                {
+                    continue;
+                }
+
+                l2.Forget(entry.Table.Value, ClusterSize);
+                l1.Set(index, 0);
+                guard.Remove(OverlapChecks.ActiveL2, entry.Table, ClusterSize);
+                quarantine.Add(new FreedRange(entry.Table, 1, true));
+            }
+        }
+    }
+
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     private L1Entry TableFor(GuestOffset guest) => new(l1[geometry.L1Index(guest)]);
 

@@ -77,18 +77,18 @@ internal sealed class ZeroAndDiscard(
 
     /// <summary>Forgets all that this layer says of whole clusters: they are beyond the disk's end.</summary>
     public ValueTask CutAsync(long start, long end) =>
-        ChangeAsync(start, end, (at, stop) => UnmapAsync(at, stop, full: true, punch: true));
+        ChangeAsync(start, end, (at, stop) => UnmapAsync(at, stop, full: true, punch: true), skipsAbsent: true);
 
     /// <summary>Does something to all clusters of a range, those of one slice at a time.</summary>
     /// <remarks>
     /// Where nothing is mapped and there is no backing file, there is nothing to unmap; but zeroes that were written are
     /// flagged even there, so that they stay zeroes when the image is given a backing file later.
     /// </remarks>
-    private async ValueTask ChangeAsync(long start, long end, Func<long, long, ValueTask> change, bool flagsZero = false)
+    private async ValueTask ChangeAsync(long start, long end, Func<long, long, ValueTask> change, bool flagsZero = false, bool skipsAbsent = false)
     {
         while (start < end)
         {
-            if (!flagsZero && !map.HasTable(start) && backing is null)
+            if (!flagsZero && !map.HasTable(start) && (backing is null || skipsAbsent))
             {
                 start = map.TableEnd(start);
                 continue;

@@ -105,7 +105,7 @@ internal static class BitmapScan
     }
 
     /// <summary>Entries of the table of a bitmap over the whole disk: its bits are stored in words of 64.</summary>
-    private static long TableEntriesFor(Qcow2Header header, int granularityBits)
+    public static long TableEntriesFor(Qcow2Header header, int granularityBits)
     {
         var bits = ImageScan.ClustersIn(header.Size, granularityBits);
         return ImageScan.ClustersIn(ImageScan.ClustersIn(bits, 6) * 8, header.ClusterBits);

@@ -1,3 +1,4 @@
+using System.Numerics;
 using Byre.Formats.Qcow2.Data;
 using Byre.Formats.Qcow2.Layout;
 using Byre.Formats.Qcow2.Metadata;
@@ -36,6 +37,12 @@ internal sealed class Resize(
             throw new BlockException(ErrorCode.Invalid, $"The size of the image '{name}' must be a multiple of {Sector} bytes", name);
         }
 
+        if (headers.Header is { SnapshotCount: > 0, Version: < 3 })
+        {
+            throw new BlockException(
+                ErrorCode.NotSupported, $"The image '{name}' of version 2 has snapshots, which do not know their own length: it cannot be resized", name);
+        }
+
         if (length < before)
         {
             if (preallocation != Preallocation.Off)
@@ -51,28 +58,58 @@ internal sealed class Resize(
         }
     }
 
+    /// <summary>Persistent bitmaps must fit the disk's new length as they are stored; where they do not, nothing is changed.</summary>
+    /// <exception cref="BlockException"><see cref="ErrorCode.NotSupported"/>: there is one that does not, or that cannot be trusted.</exception>
+    public static async ValueTask CheckBitmapsAsync(BlockEdge file, Qcow2Header header, long length)
+    {
+        foreach (var bitmap in await Qcow2Listing.BitmapsAsync(file, header).ConfigureAwait(false))
+        {
+            var bits = BitOperations.Log2((ulong)bitmap.Granularity);
+            if (bitmap.IsInUse || length < header.Size
+                || BitmapScan.TableEntriesFor(header with { Size = length }, bits) != BitmapScan.TableEntriesFor(header, bits))
+            {
+                throw new BlockException(
+                    ErrorCode.NotSupported,
+                    $"The image '{file.Node.FileName}' cannot be resized: its bitmap '{bitmap.Name}' "
+                        + (bitmap.IsInUse ? "was not stored properly" : "would have to be resized too"),
+                    file.Node.FileName);
+            }
+        }
+    }
+
+    /// <summary>
+    /// The header says first that the disk is shorter; then what is beyond is unlinked and freed, and when that is durable the
+    /// unused end of the file goes.
+    /// </summary>
     private async ValueTask ShrinkAsync(long before, long length, Action<long> setLength)
     {
-        if (headers.Header.SnapshotCount != 0)
-        {
-            throw new BlockException(ErrorCode.NotSupported, $"The image '{file.Node.FileName}' has snapshots and cannot be shrunk", file.Node.FileName);
-        }
-
-        var mask = -(long)map.ClusterSize;
         await headers.UpdateAsync(h => h with { Size = length }).ConfigureAwait(false);
         setLength(length);
-        await zeroes.CutAsync((length + map.ClusterSize - 1) & mask, (before + map.ClusterSize - 1) & mask).ConfigureAwait(false);
-        if (isRawData)
+        await CutAsync(length, before).ConfigureAwait(false);
+        map.DropTablesBeyond(length);
+        await round.CleanAsync().ConfigureAwait(false);
+        await allocator.CutFileAsync(round).ConfigureAwait(false);
+        await round.CleanAsync().ConfigureAwait(false);
+        if (dataFile is { Node.GrowsOnWrite: true } && dataFile.Length > length)
         {
-            await dataFile!.ResizeAsync(length).ConfigureAwait(false);
+            await dataFile.ResizeAsync(length).ConfigureAwait(false);
         }
+    }
+
+    private ValueTask CutAsync(long from, long to)
+    {
+        var mask = -(long)map.ClusterSize;
+        return zeroes.CutAsync((from + map.ClusterSize - 1) & mask, (to + map.ClusterSize - 1) & mask);
     }
 
     private async ValueTask GrowAsync(long before, long length, Preallocation preallocation, Action<long> setLength)
     {
         await GrowL1Async(length).ConfigureAwait(false);
+
+        // What a resize that was cut short left behind the end must not come to light.
+        await CutAsync(before, length).ConfigureAwait(false);
         await CloseOldEndAsync(before, length).ConfigureAwait(false);
-        if (isRawData && dataFile!.Length < length)
+        if (dataFile is { Node.GrowsOnWrite: true } && dataFile.Length < length)
         {
             await dataFile.ResizeAsync(length).ConfigureAwait(false);
         }
@@ -80,20 +117,7 @@ internal sealed class Resize(
         var shows = backing is null ? 0 : Math.Min(length, backing.Length);
         if (shows > before)
         {
-            // What the backing file holds there must not come to light.
-            var from = (before + map.ClusterSize - 1) & -map.ClusterSize;
-            if (!map.CanFlagZero)
-            {
-                throw new BlockException(
-                    ErrorCode.NotSupported,
-                    $"The image '{file.Node.FileName}' of version 2 cannot grow over its longer backing file",
-                    file.Node.FileName);
-            }
-
-            if (shows > from)
-            {
-                await zeroes.TryZeroAsync(from, ((shows + map.ClusterSize - 1) & -map.ClusterSize) - from, mayUnmap: true).ConfigureAwait(false);
-            }
+            await HideBackingAsync((before + map.ClusterSize - 1) & -map.ClusterSize, shows).ConfigureAwait(false);
         }
 
         if (preallocation != Preallocation.Off || isRawData)
@@ -106,6 +130,22 @@ internal sealed class Resize(
         await round.SyncAsync().ConfigureAwait(false);
         await headers.UpdateAsync(h => h with { Size = length }).ConfigureAwait(false);
         setLength(length);
+    }
+
+    /// <summary>What the backing file holds behind the old end must not come to light; version 2 needs written zeroes for it.</summary>
+    private async ValueTask HideBackingAsync(long from, long shows)
+    {
+        if (map.CanFlagZero && shows > from)
+        {
+            await zeroes.TryZeroAsync(from, ((shows + map.ClusterSize - 1) & -map.ClusterSize) - from, mayUnmap: true).ConfigureAwait(false);
+            return;
+        }
+
+        var zero = new byte[(int)Math.Clamp(shows - from, 0, Chunk)];
+        for (var at = from; at < shows; at += zero.Length)
+        {
+            await writes.WriteAsync(at, zero.AsMemory(0, (int)Math.Min(zero.Length, shows - at))).ConfigureAwait(false);
+        }
     }
 
     /// <summary>What the last cluster holds past the old end becomes visible: it must be zero.</summary>
@@ -242,7 +282,16 @@ internal sealed class Resize(
                     : await allocator.AllocateAsync(count).ConfigureAwait(false);
                 var old = await map.EntriesAsync(at, run.Count).ConfigureAwait(false);
                 var bytes = Math.Min((long)run.Count << map.ClusterBits, dataFile is not null ? length - at : long.MaxValue);
-                await FillAsync(data, run, bytes, preallocation).ConfigureAwait(false);
+                try
+                {
+                    await FillAsync(data, run, bytes, preallocation).ConfigureAwait(false);
+                }
+                catch when (dataFile is null)
+                {
+                    await allocator.ReleaseAsync(new FreedRange(run.Offset, run.Count, true)).ConfigureAwait(false);
+                    throw;
+                }
+
                 var entries = new L2Entry[run.Count];
                 for (var i = 0; i < entries.Length; i++)
                 {

@@ -151,6 +151,32 @@ internal sealed class ClusterAllocator : RefcountBlocks
         }
     }
 
+    /// <summary>Cuts off the end of the file that nothing uses, and gives up refcount blocks that count nothing.</summary>
+    /// <param name="round">Brings the refcount table to the disk. All that was freed is durable.</param>
+    public async ValueTask CutFileAsync(WriteBackRound round)
+    {
+        await allocating.WaitAsync().ConfigureAwait(false);
+        try
+        {
+            await DropEmptyBlocksAsync(round).ConfigureAwait(false);
+            var end = await FindEndAsync().ConfigureAwait(false);
+            if (File.Node.GrowsOnWrite && end < File.Length)
+            {
+                await File.ResizeAsync(end).ConfigureAwait(false);
+            }
+        }
+        finally
+        {
+            allocating.Release();
+        }
+    }
+
+    /// <summary>The part of a range whose counts are in one slice: releasing it happens as a whole or not at all.</summary>
+    public FreedRange FirstPart(in FreedRange range) => range with
+    {
+        Count = Math.Min(range.Count, SliceEntries - ((range.Offset.Value >> ClusterBits) % SliceEntries)),
+    };
+
     /// <summary>The references to a cluster.</summary>
     public async ValueTask<ulong> RefcountAsync(HostOffset offset)
     {

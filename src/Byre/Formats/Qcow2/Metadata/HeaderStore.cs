@@ -15,6 +15,7 @@ internal sealed class HeaderStore
     private readonly AsyncMutex mutex = new();
     private Qcow2Header header;
     private bool isCorrupt;
+    private bool isUncertain; // a failed update may have reached the disk all the same
 
     private HeaderStore(BlockEdge file, Qcow2Header header, byte[] sector)
     {
@@ -57,16 +58,24 @@ internal sealed class HeaderStore
             catch
             {
                 Put(header);
+                Volatile.Write(ref isUncertain, true);
                 throw;
             }
 
             Volatile.Write(ref header, next);
+            Volatile.Write(ref isUncertain, false);
         }
         finally
         {
             mutex.Release();
         }
     }
+
+    /// <summary>
+    /// Makes the disk agree with <see cref="Header"/> again where an update failed, which may have been done or not. Nothing
+    /// that the header leads to is written before.
+    /// </summary>
+    public ValueTask SettleAsync() => Volatile.Read(ref isUncertain) ? UpdateAsync(static h => h) : default;
 
     /// <summary>Metadata contradicts itself: marks the image, so that nobody writes to it before it is repaired.</summary>
     /// <returns>The failure to throw.</returns>

@@ -106,6 +106,134 @@ internal abstract class RefcountBlocks(
         return cluster + 1;
     }
 
+    /// <summary>Where the last cluster ends that has a reference. Nothing may be allocated meanwhile.</summary>
+    protected async ValueTask<long> FindEndAsync()
+    {
+        for (var cluster = ((File.Length + ClusterSize - 1) >> ClusterBits) - 1; cluster >= 0;)
+        {
+            var block = cluster / BlockEntries;
+            if (Table[block] == 0)
+            {
+                cluster = (block * BlockEntries) - 1;
+                continue;
+            }
+
+            var slice = await SliceOfAsync(cluster, mayWriteBack: true).ConfigureAwait(false);
+            lock (Gate)
+            {
+                if (!slice.IsResident)
+                {
+                    continue;
+                }
+
+                for (var index = (int)(cluster % SliceEntries); index >= 0; index--, cluster--)
+                {
+                    if (RefcountWidth.Get(slice.Bytes, Order, index) != 0)
+                    {
+                        return (cluster + 1) << ClusterBits;
+                    }
+                }
+            }
+        }
+
+        return 0;
+    }
+
+    /// <summary>
+    /// Gives up refcount blocks that count nothing but themselves. Their clusters are free once the table on disk does not
+    /// name them. Nothing may be allocated meanwhile.
+    /// </summary>
+    protected async ValueTask DropEmptyBlocksAsync(WriteBackRound round)
+    {
+        var dropped = new List<(long Index, RefcountTableEntry Entry)>();
+        for (var index = Table.Count - 1L; index >= 0; index--)
+        {
+            var entry = new RefcountTableEntry(Table[index]);
+            if (entry.Block != HostOffset.Zero && await CountsOnlyAsync(index, entry.Block.Value >> ClusterBits).ConfigureAwait(false))
+            {
+                dropped.Add((index, entry));
+            }
+        }
+
+        if (dropped.Count == 0)
+        {
+            return;
+        }
+
+        SetBlocks(dropped, present: false);
+        try
+        {
+            await round.RunAsync(all: true).ConfigureAwait(false);
+            await File.FlushAsync().ConfigureAwait(false);
+        }
+        catch
+        {
+            SetBlocks(dropped, present: true); // the table on disk may still name them
+            throw;
+        }
+
+        foreach (var (index, entry) in dropped)
+        {
+            var cluster = entry.Block.Value >> ClusterBits;
+            lock (Gate)
+            {
+                NextFree = Math.Min(NextFree, cluster);
+            }
+
+            if (cluster / BlockEntries != index)
+            {
+                await ReleaseAsync(new FreedRange(entry.Block, 1, false)).ConfigureAwait(false);
+            }
+        }
+    }
+
+    private void SetBlocks(List<(long Index, RefcountTableEntry Entry)> blocks, bool present)
+    {
+        lock (Gate)
+        {
+            foreach (var (index, entry) in blocks)
+            {
+                Table.Set(index, present ? entry.Raw : 0);
+                if (present)
+                {
+                    Guard.Add(OverlapChecks.RefcountBlock, entry.Block, ClusterSize);
+                }
+                else
+                {
+                    Guard.Remove(OverlapChecks.RefcountBlock, entry.Block, ClusterSize);
+                    Refcounts.Forget(entry.Block.Value, ClusterSize);
+                }
+            }
+        }
+    }
+
+    /// <summary>A block counts no cluster but perhaps its own.</summary>
+    private async ValueTask<bool> CountsOnlyAsync(long block, long own)
+    {
+        for (var cluster = block * BlockEntries; cluster < (block + 1) * BlockEntries;)
+        {
+            var slice = await SliceOfAsync(cluster, mayWriteBack: true).ConfigureAwait(false);
+            lock (Gate)
+            {
+                if (!slice.IsResident)
+                {
+                    continue;
+                }
+
+                for (var index = 0; index < SliceEntries; index++, cluster++)
+                {
+                    var count = RefcountWidth.Get(slice.Bytes, Order, index);
+                    if (count != 0 && (cluster != own || count != 1))
+                    {
+                        return false;
+                    }
+                }
+            }
+        }
+
+        return true;
+    }
+
     /// <summary>Moves the refcount table to a longer one, which lies behind all that the old one covers.</summary>
     /// <returns>Where to go on looking.</returns>
     protected async ValueTask<long> GrowTableAsync(long cluster)

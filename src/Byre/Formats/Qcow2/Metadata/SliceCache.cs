@@ -121,7 +121,7 @@ internal sealed class SliceCache(BlockEdge file, Lock gate, int sliceSize, int l
             foreach (var slice in copies.Slices)
             {
                 slice.IsWriting = false;
-                if (!written)
+                if (!written && slice.IsResident)
                 {
                     MarkDirty(slice);
                 }

@@ -18,8 +18,11 @@ internal sealed class WriteBackRound(
     ResidentTable l1,
     ResidentTable refcountTable,
     Quarantine quarantine,
-    ClusterAllocator allocator)
+    ClusterAllocator allocator,
+    HeaderStore headers)
 {
+    private const int CleanRounds = 16;
+
     /// <summary>
     /// Refcounts stay in memory until the image is closed: it carries the dirty bit, and they are rebuilt after a crash.
     /// </summary>
@@ -69,6 +72,17 @@ internal sealed class WriteBackRound(
         }
     }
 
+    /// <summary>Writes and syncs until nothing is left to do, or only what requests in flight still hold.</summary>
+    public async ValueTask CleanAsync()
+    {
+        await headers.SettleAsync().ConfigureAwait(false);
+        for (var i = 0; i < CleanRounds && !IsClean; i++)
+        {
+            await RunAsync(all: true).ConfigureAwait(false);
+            await SyncAsync().ConfigureAwait(false);
+        }
+    }
+
     private async ValueTask SyncLockedAsync()
     {
         int covered;
@@ -86,6 +100,7 @@ internal sealed class WriteBackRound(
 
     private async ValueTask RunLockedAsync(bool all)
     {
+        await headers.SettleAsync().ConfigureAwait(false);
         List<FreedRange> frees;
         SliceCopies? tables;
         List<(int Sector, byte[] Bytes)> roots;

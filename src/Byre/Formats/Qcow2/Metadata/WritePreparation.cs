@@ -5,8 +5,6 @@ namespace Byre.Formats.Qcow2.Metadata;
 /// <summary>Before an image is changed its header promises nothing that the change breaks; when it is closed all is on disk.</summary>
 internal sealed class WritePreparation(HeaderStore headers, WriteBackRound round, bool? lazyRefcounts)
 {
-    private const int CloseRounds = 16;
-
     private readonly AsyncMutex preparing = new();
     private readonly bool isLazy = headers.Header.Version >= 3
         && (lazyRefcounts ?? (headers.Header.Compatible & CompatibleFeatures.LazyRefcounts) != 0);
@@ -18,7 +16,8 @@ internal sealed class WritePreparation(HeaderStore headers, WriteBackRound round
 
     /// <summary>Makes the header ready, durably.</summary>
     /// <param name="keepAllZero">The change leaves an image that reads as zeroes as it is.</param>
-    public async ValueTask RunAsync(bool keepAllZero)
+    /// <param name="keepBitmaps">The change leaves persistent bitmaps true.</param>
+    public async ValueTask RunAsync(bool keepAllZero, bool keepBitmaps = false)
     {
         headers.ThrowIfCorrupt();
         if (IsDone)
@@ -29,7 +28,7 @@ internal sealed class WritePreparation(HeaderStore headers, WriteBackRound round
         await preparing.WaitAsync().ConfigureAwait(false);
         try
         {
-            var cleared = AutoclearFeatures.Bitmaps | (keepAllZero ? AutoclearFeatures.None : AutoclearFeatures.AllZero);
+            var cleared = (keepBitmaps ? AutoclearFeatures.None : AutoclearFeatures.Bitmaps) | (keepAllZero ? AutoclearFeatures.None : AutoclearFeatures.AllZero);
             if ((headers.Header.Autoclear & cleared) != 0 || hasSetDirty != isLazy)
             {
                 await headers.UpdateAsync(h => h with
@@ -41,7 +40,7 @@ internal sealed class WritePreparation(HeaderStore headers, WriteBackRound round
                 round.IsLazy = isLazy;
             }
 
-            if (!keepAllZero)
+            if (!keepAllZero && !keepBitmaps)
             {
                 Volatile.Write(ref isDone, true);
             }
@@ -55,12 +54,7 @@ internal sealed class WritePreparation(HeaderStore headers, WriteBackRound round
     /// <summary>Writes all that is still in memory.</summary>
     public async ValueTask CloseAsync()
     {
-        for (var i = 0; i < CloseRounds && !round.IsClean; i++)
-        {
-            await round.RunAsync(all: true).ConfigureAwait(false);
-            await round.SyncAsync().ConfigureAwait(false);
-        }
-
+        await round.CleanAsync().ConfigureAwait(false);
         if (hasSetDirty && !headers.IsCorrupt)
         {
             await headers.UpdateAsync(h => h with { Incompatible = h.Incompatible & ~IncompatibleFeatures.Dirty }).ConfigureAwait(false);
