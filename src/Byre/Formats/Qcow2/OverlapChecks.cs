@@ -31,7 +31,7 @@ public enum OverlapChecks
     /// <summary>The L2 tables of snapshots ("inactive-l2").</summary>
     InactiveL2 = 128,
 
-    /// <summary>The bitmap directory ("bitmap-directory").</summary>
+    /// <summary>The bitmap directory and the tables it names ("bitmap-directory").</summary>
     BitmapDirectory = 256,
 
     /// <summary>What costs no reading and does not change: QEMU's template "constant".</summary>

@@ -7,10 +7,6 @@ namespace Byre.Formats.Qcow2.Manage;
 /// <summary>Walks over the bitmap directory and the bitmaps' tables, for the clusters that they take.</summary>
 internal static class BitmapScan
 {
-    private const uint ExtensionType = 0x23852875;
-    private const int EntryBytes = 24;
-    private const int MaxBitmaps = 65535;
-    private const long MaxDirectoryBytes = 1024L * MaxBitmaps;
     private const long MaxBitmapBytes = 512L << 20;
 
     /// <summary>Counts what belongs to the bitmaps. Where the autoclear bit is not set the extension counts as absent.</summary>
@@ -24,7 +20,7 @@ internal static class BitmapScan
 
         foreach (var extension in scan.Header.Extensions)
         {
-            if (extension.Type == ExtensionType)
+            if (extension.Type == HeaderExtensionTypes.Bitmaps)
             {
                 await ScanDirectoryAsync(reader, scan, extension.Data).ConfigureAwait(false);
             }
@@ -39,20 +35,18 @@ internal static class BitmapScan
 
     private static async ValueTask ScanDirectoryAsync(TableReader reader, ImageScan scan, ReadOnlyMemory<byte> extension)
     {
-        if (extension.Length != 24)
+        if (extension.Length != BitmapsExtension.Length)
         {
             throw Malformed(scan, "the bitmaps extension has a wrong length");
         }
 
-        var count = BinaryPrimitives.ReadUInt32BigEndian(extension.Span);
-        var size = BinaryPrimitives.ReadInt64BigEndian(extension.Span[8..]);
-        var offset = BinaryPrimitives.ReadInt64BigEndian(extension.Span[16..]);
-        if (count is 0 or > MaxBitmaps || size is <= 0 or > MaxDirectoryBytes || offset <= 0
-            || (offset & (scan.Header.ClusterSize - 1)) != 0)
+        var place = BitmapsExtension.Read(extension.Span)!.Value;
+        if (!place.IsPlausible(scan.Header.ClusterSize))
         {
             throw Malformed(scan, "the bitmaps extension's numbers cannot be right");
         }
 
+        var (count, size, offset) = (place.Count, (long)place.DirectoryBytes, (long)place.DirectoryOffset);
         if (!scan.Reference(MetadataKind.Bitmap, offset, size, "the bitmap directory"))
         {
             throw Malformed(scan, "it lies behind the end of the file");
@@ -79,29 +73,25 @@ internal static class BitmapScan
 
     private static int ReadEntry(ImageScan scan, ReadOnlySpan<byte> rest, WeightedRanges clusters, WeightedRanges bytes)
     {
-        if (rest.Length < EntryBytes)
+        if (rest.Length < BitmapEntry.FixedLength)
         {
             throw Malformed(scan, "an entry is cut off");
         }
 
-        var offset = BinaryPrimitives.ReadInt64BigEndian(rest);
-        var entries = (long)BinaryPrimitives.ReadUInt32BigEndian(rest[8..]);
-        var flags = BinaryPrimitives.ReadUInt32BigEndian(rest[12..]);
-        var granularityBits = rest[17];
-        int nameLength = BinaryPrimitives.ReadUInt16BigEndian(rest[18..]);
-        var extra = BinaryPrimitives.ReadUInt32BigEndian(rest[20..]);
-        var length = (EntryBytes + (long)extra + nameLength + 7) & ~7;
+        var entry = BitmapEntry.Read(rest);
+        var (offset, entries) = (entry.TableOffset, (long)entry.TableEntries);
         var bitmapBytes = entries << scan.Header.ClusterBits;
-        if (length > rest.Length || extra != 0 || nameLength is 0 or > 1023 || rest[16] != 1 || granularityBits is < 9 or > 31
-            || (flags & ~3u) != 0 || offset <= 0 || (offset & (scan.Header.ClusterSize - 1)) != 0 || entries == 0
-            || bitmapBytes > MaxBitmapBytes || ((flags & 1) == 0 && entries != TableEntriesFor(scan.Header, granularityBits)))
+        if (entry.Length > rest.Length || entry.ExtraBytes != 0 || entry.NameLength is 0 or > BitmapEntry.MaxNameLength || entry.Type != 1
+            || entry.GranularityBits is < 9 or > 31 || (entry.Flags & ~3u) != 0 || offset <= 0 || (offset & (scan.Header.ClusterSize - 1)) != 0
+            || entries == 0 || bitmapBytes > MaxBitmapBytes
+            || (!entry.IsInUse && entries != TableEntriesFor(scan.Header, entry.GranularityBits)))
         {
             throw Malformed(scan, "an entry's numbers cannot be right");
         }
 
         scan.AddTable(clusters, offset, entries * 8, "a bitmap's table");
         bytes.Add(offset, Math.Min(offset + (entries * 8), (scan.FileLength + 7) & ~7));
-        return (int)length;
+        return (int)entry.Length;
     }
 
     /// <summary>Entries of the table of a bitmap over the whole disk: its bits are stored in words of 64.</summary>

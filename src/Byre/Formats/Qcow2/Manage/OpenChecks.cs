@@ -78,6 +78,41 @@ internal static class OpenChecks
 
             at += length;
         }
+
+        if (guard.Knows(OverlapChecks.BitmapDirectory))
+        {
+            await AddBitmapsAsync(guard, file, header).ConfigureAwait(false);
+        }
+    }
+
+    /// <summary>
+    /// The bitmap directory and the tables of the bitmaps. Where the directory makes no sense, what makes sense of it is kept:
+    /// the check tells of it, and the image itself is none the worse.
+    /// </summary>
+    private static async ValueTask AddBitmapsAsync(OverlapGuard guard, BlockEdge file, Qcow2Header header)
+    {
+        if (header.FindExtension(HeaderExtensionTypes.Bitmaps) is not { } extension
+            || BitmapsExtension.Read(extension.Data.Span) is not { } place
+            || !place.IsPlausible(header.ClusterSize)
+            || (long)place.DirectoryOffset + (long)place.DirectoryBytes > file.Length)
+        {
+            return;
+        }
+
+        guard.Add(OverlapChecks.BitmapDirectory, new HostOffset((long)place.DirectoryOffset), (long)place.DirectoryBytes);
+        var directory = new byte[place.DirectoryBytes]; // lies in the file
+        await PaddedReads.ReadAsync(file, (long)place.DirectoryOffset, directory).ConfigureAwait(false);
+        for (long at = 0; at <= directory.Length - BitmapEntry.FixedLength;)
+        {
+            var entry = BitmapEntry.Read(directory.AsSpan((int)at));
+            var length = entry.TableEntries * 8L;
+            if (entry.TableOffset > 0 && entry.TableOffset <= file.Length - length)
+            {
+                guard.Add(OverlapChecks.BitmapDirectory, new HostOffset(entry.TableOffset), length);
+            }
+
+            at += entry.Length;
+        }
     }
 
     private static void AddTables(OverlapGuard guard, OverlapChecks kind, ResidentTable table, Func<ulong, HostOffset> place, int clusterSize)

@@ -1,4 +1,3 @@
-using System.Buffers.Binary;
 using System.Text;
 using Byre.Formats.Qcow2.Layout;
 using Byre.Nodes;
@@ -9,10 +8,6 @@ namespace Byre.Formats.Qcow2.Manage;
 public static class Qcow2Listing
 {
     private const int SnapshotStart = 40;
-    private const int BitmapsExtensionLength = 24;
-    private const int BitmapEntryStart = 24;
-    private const int MaxBitmaps = 65535;
-    private const int MaxBitmapDirectory = 64 << 20;
     private const int Window = 256 << 10;
 
     /// <summary>The internal snapshots, in the order of the table.</summary>
@@ -51,16 +46,15 @@ public static class Qcow2Listing
         ArgumentNullException.ThrowIfNull(header);
         var result = new List<Qcow2BitmapInfo>();
         if ((header.Autoclear & AutoclearFeatures.Bitmaps) == 0
-            || header.FindExtension(HeaderExtensionTypes.Bitmaps) is not { Data.Length: >= BitmapsExtensionLength } extension)
+            || header.FindExtension(HeaderExtensionTypes.Bitmaps) is not { } extension
+            || BitmapsExtension.Read(extension.Data.Span) is not { } place)
         {
             return result;
         }
 
         var what = $"'{NameOf(file)}': The bitmap directory";
-        var count = BinaryPrimitives.ReadUInt32BigEndian(extension.Data.Span);
-        var size = BinaryPrimitives.ReadUInt64BigEndian(extension.Data.Span[8..]);
-        var offset = BinaryPrimitives.ReadUInt64BigEndian(extension.Data.Span[16..]);
-        if (count > MaxBitmaps || size > MaxBitmapDirectory || offset > long.MaxValue - MaxBitmapDirectory)
+        var (count, size, offset) = place;
+        if (count > BitmapsExtension.MaxBitmaps || size > BitmapsExtension.MaxDirectoryBytes || offset > long.MaxValue - BitmapsExtension.MaxDirectoryBytes)
         {
             throw new BlockException(ErrorCode.TooLarge, $"{what} is over the limits ({count} bitmaps, {size} bytes at {offset})", NameOf(file));
         }
@@ -76,21 +70,17 @@ public static class Qcow2Listing
 
     private static async ValueTask<Qcow2BitmapInfo> NextBitmapAsync(WindowReader reader, string what)
     {
-        var start = await reader.PeekAsync(BitmapEntryStart).ConfigureAwait(false);
-        var flags = BinaryPrimitives.ReadUInt32BigEndian(start.Span[12..]);
-        var granularityBits = start.Span[17];
-        int nameLength = BinaryPrimitives.ReadUInt16BigEndian(start.Span[18..]);
-        var extra = BinaryPrimitives.ReadUInt32BigEndian(start.Span[20..]);
-        var length = BitmapEntryStart + (long)extra + nameLength;
-        if (granularityBits > 31 || length > Window)
+        var start = BitmapEntry.Read((await reader.PeekAsync(BitmapEntry.FixedLength).ConfigureAwait(false)).Span);
+        var length = BitmapEntry.FixedLength + (long)start.ExtraBytes + start.NameLength;
+        if (start.GranularityBits > 31 || length > Window)
         {
             throw new BlockException(ErrorCode.Corrupt, $"{what} has an entry that is not valid");
         }
 
         var entry = await reader.PeekAsync((int)length).ConfigureAwait(false);
-        var name = Encoding.UTF8.GetString(entry.Span.Slice((int)(length - nameLength), nameLength));
-        reader.Skip((length + 7) & ~7);
-        return new Qcow2BitmapInfo(name, 1L << granularityBits, (flags & 1) != 0, (flags & 2) != 0);
+        var name = Encoding.UTF8.GetString(entry.Span.Slice((int)length - start.NameLength, start.NameLength));
+        reader.Skip(start.Length);
+        return new Qcow2BitmapInfo(name, 1L << start.GranularityBits, start.IsInUse, start.IsAuto);
     }
 
     private static string NameOf(BlockEdge file) => file.Node.FileName.Length != 0 ? file.Node.FileName : file.Node.Name;

@@ -73,6 +73,6 @@ internal sealed class OverlapGuard(OverlapChecks checks, int clusterBits)
         OverlapChecks.SnapshotTable => "the snapshot table",
         OverlapChecks.InactiveL1 => "a snapshot's L1 table",
         OverlapChecks.InactiveL2 => "a snapshot's L2 table",
-        _ => "a bitmap directory",
+        _ => "the bitmap directory or a bitmap's table",
     };
 }

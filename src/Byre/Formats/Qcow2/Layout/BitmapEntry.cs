@@ -1,0 +1,50 @@
+using System.Buffers.Binary;
+
+namespace Byre.Formats.Qcow2.Layout;
+
+/// <summary>The fixed part of a bitmap directory entry (qcow2 specification, "Bitmap directory"); extra data and the name follow.</summary>
+/// <param name="TableOffset">Where the bitmap's table is in the file. Not checked.</param>
+/// <param name="TableEntries">How many entries the table has.</param>
+/// <param name="Flags">Bit 0: in use, it was not stored properly; bit 1: it records writes as soon as the image is opened.</param>
+/// <param name="Type">1: a dirty bitmap.</param>
+/// <param name="GranularityBits">log2 of the bytes that a bit stands for.</param>
+/// <param name="NameLength">The name's bytes.</param>
+/// <param name="ExtraBytes">Bytes of extra data before the name.</param>
+internal readonly record struct BitmapEntry(
+    long TableOffset, uint TableEntries, uint Flags, byte Type, byte GranularityBits, ushort NameLength, uint ExtraBytes)
+{
+    /// <summary>The fixed part's length in bytes.</summary>
+    internal const int FixedLength = 24;
+
+    /// <summary>Longest name in bytes; the same bound as QEMU's.</summary>
+    internal const int MaxNameLength = 1023;
+
+    internal bool IsInUse => (Flags & 1) != 0;
+
+    internal bool IsAuto => (Flags & 2) != 0;
+
+    /// <summary>Bytes to the next entry.</summary>
+    internal long Length => (FixedLength + (long)ExtraBytes + NameLength + 7) & ~7;
+
+    /// <summary>Reads the fixed part.</summary>
+    internal static BitmapEntry Read(ReadOnlySpan<byte> bytes) => new(
+        BinaryPrimitives.ReadInt64BigEndian(bytes),
+        BinaryPrimitives.ReadUInt32BigEndian(bytes[8..]),
+        BinaryPrimitives.ReadUInt32BigEndian(bytes[12..]),
+        bytes[16],
+        bytes[17],
+        BinaryPrimitives.ReadUInt16BigEndian(bytes[18..]),
+        BinaryPrimitives.ReadUInt32BigEndian(bytes[20..]));
+
+    /// <summary>Writes the fixed part.</summary>
+    internal void Write(Span<byte> bytes)
+    {
+        BinaryPrimitives.WriteInt64BigEndian(bytes, TableOffset);
+        BinaryPrimitives.WriteUInt32BigEndian(bytes[8..], TableEntries);
+        BinaryPrimitives.WriteUInt32BigEndian(bytes[12..], Flags);
+        bytes[16] = Type;
+        bytes[17] = GranularityBits;
+        BinaryPrimitives.WriteUInt16BigEndian(bytes[18..], NameLength);
+        BinaryPrimitives.WriteUInt32BigEndian(bytes[20..], ExtraBytes);
+    }
+}
