@@ -1,5 +1,4 @@
 using System.Buffers.Binary;
-using System.Runtime.InteropServices;
 using Byre.Formats.Qcow2.Layout;
 using Byre.Nodes;
 
@@ -11,13 +10,7 @@ namespace Byre.Formats.Qcow2.Manage;
 /// </summary>
 internal sealed class ImageScan
 {
-    private const int MaxMisalignedTables = 64;
-
     private readonly TableReader reader;
-    private readonly ReferenceCounts tables; // L1 entries that lead to the L2 table in a cluster
-    private readonly ReferenceCounts activeTables; // those of the active L1 table among them
-    private readonly Dictionary<long, (long Weight, long Active)> misalignedTables = [];
-    private readonly L2Scan entries;
     private long end; // the highest cluster that something refers to, if that is the one behind the file's last
 
     private ImageScan(TableReader reader, Qcow2Header header, bool hasExternalData, StoredRefcounts stored)
@@ -31,9 +24,7 @@ internal sealed class ImageScan
         MaxRefcount = (long)Math.Min(RefcountWidth.Max(header.RefcountOrder), long.MaxValue);
         Counts = new ReferenceCounts(Clusters + 1);
         Kinds = new MetadataMap(Clusters + 1);
-        tables = new ReferenceCounts(Clusters + 1);
-        activeTables = new ReferenceCounts(Clusters + 1);
-        entries = new L2Scan(this);
+        Tables = new TableScan(this);
     }
 
     /// <summary>The image's header.</summary>
@@ -83,8 +74,8 @@ internal sealed class ImageScan
     /// <summary>The byte behind the last cluster that is in use or counted.</summary>
     public long ImageEnd { get; private set; }
 
-    /// <summary>Counts of the guest's clusters.</summary>
-    public L2Scan Entries => entries;
+    /// <summary>The tables that map the guest's clusters.</summary>
+    public TableScan Tables { get; }
 
     /// <summary>Clusters needed for a number of bytes.</summary>
     public static long ClustersIn(long bytes, int clusterBits) => (bytes >> clusterBits) + ((bytes & ((1L << clusterBits) - 1)) != 0 ? 1 : 0);
@@ -122,7 +113,7 @@ internal sealed class ImageScan
     {
         Reference(MetadataKind.Header, 0, Header.ClusterSize, "the header");
         var snapshots = await SnapshotScan.ReadAsync(reader, this).ConfigureAwait(false);
-        await ScanL1Async(snapshots).ConfigureAwait(false);
+        await Tables.ScanL1Async(snapshots).ConfigureAwait(false);
         ReferenceLuks();
         await BitmapScan.RunAsync(reader, this).ConfigureAwait(false);
         if (countRefcounts)
@@ -132,7 +123,7 @@ internal sealed class ImageScan
             MarkBlocks();
         }
 
-        await ScanL2Async(progress).ConfigureAwait(false);
+        await Tables.ScanL2Async(progress).ConfigureAwait(false);
         if (countRefcounts)
         {
             CountBlocks();
@@ -219,30 +210,6 @@ internal sealed class ImageScan
         }
     }
 
-    /// <summary>The aligned L2 tables in the file, in order: how many L1 entries lead to each, how many of them active ones.</summary>
-    public IEnumerable<(long Offset, long Weight, long Active)> AlignedTables()
-    {
-        for (long page = 0; page <= Clusters >> ReferenceCounts.PageBits; page++)
-        {
-            for (var at = 0; tables.Page(page) is { IsEmpty: false } counts; at++)
-            {
-                var next = counts[at..].IndexOfAnyExcept((byte)0);
-                if (next < 0)
-                {
-                    break;
-                }
-
-                at += next;
-                var cluster = (page << ReferenceCounts.PageBits) + at;
-                yield return (cluster << Header.ClusterBits, tables[cluster], activeTables[cluster]);
-                if (at == ReferenceCounts.PageSize - 1)
-                {
-                    break;
-                }
-            }
-        }
-    }
-
     private void Count(long first, long count, long weight)
     {
         if (first + count > Clusters)
@@ -261,96 +228,6 @@ internal sealed class ImageScan
         if (overlap >= 0)
         {
             Findings.Note($"metadata overlaps ({Kinds[overlap] & ~MetadataKind.Overlap}) in cluster {overlap}");
-        }
-    }
-
-    private async ValueTask ScanL1Async(IReadOnlyList<(long Offset, long Length)> snapshots)
-    {
-        var bytes = new WeightedRanges();
-        var clusters = new WeightedRanges();
-        AddL1(bytes, clusters, Header.L1Offset, (long)Header.L1Entries * 8, true);
-        foreach (var (offset, length) in snapshots)
-        {
-            AddL1(bytes, clusters, offset, length, false);
-        }
-
-        Reference(MetadataKind.L1Table, clusters);
-        var buffer = new byte[64 << 10];
-        foreach (var (start, stop, weight, active) in bytes.Segments())
-        {
-            for (var at = start; at < stop; at += buffer.Length)
-            {
-                var piece = buffer.AsMemory(0, (int)Math.Min(buffer.Length, stop - at));
-                await reader.ReadAsync(at, piece).ConfigureAwait(false);
-                CheckL1(piece.Span, weight, active);
-            }
-        }
-    }
-
-    private void AddL1(WeightedRanges bytes, WeightedRanges clusters, long offset, long length, bool active)
-    {
-        AddTable(clusters, offset, length, active ? "the L1 table" : "a snapshot's L1 table");
-        var entriesInFile = (Math.Min(length, FileLength - offset) + 7) & ~7;
-        bytes.Add(offset, offset + entriesInFile, active);
-    }
-
-    private void CheckL1(Span<byte> table, long weight, long active)
-    {
-        foreach (var stored in MemoryMarshal.Cast<byte, ulong>(table))
-        {
-            if (stored != 0)
-            {
-                CheckL1Entry(BinaryPrimitives.ReverseEndianness(stored), weight, active);
-            }
-        }
-    }
-
-    private void CheckL1Entry(ulong raw, long weight, long active)
-    {
-        var entry = new L1Entry(raw);
-        var offset = entry.Table.Value;
-        if (entry.HasReservedBits)
-        {
-            Findings.Corruption(weight, Findings.WantsLines ? $"L1 entry {raw:x16} has reserved bits set" : null);
-        }
-
-        if (active > 0 && offset != 0 && Stored.TryGet(offset >> Header.ClusterBits, out var count)
-            && (count == 1) != entry.IsCopied)
-        {
-            Findings.CopiedCorruption(active, Findings.WantsLines
-                ? $"the COPIED flag of L1 entry {raw:x16} contradicts the refcount {count}" : null);
-        }
-
-        var isAligned = (offset & (Header.ClusterSize - 1)) == 0;
-        if (!isAligned)
-        {
-            Findings.Corruption(weight, Findings.WantsLines ? $"L1 entry {raw:x16} leads to no cluster's beginning" : null);
-        }
-
-        if (!Reference(MetadataKind.L2Table, offset, Header.ClusterSize, "an L2 table", weight, isShared: true))
-        {
-            return;
-        }
-
-        if (isAligned)
-        {
-            tables.Add(offset >> Header.ClusterBits, weight, long.MaxValue);
-            if (active > 0)
-            {
-                activeTables.Add(offset >> Header.ClusterBits, active, long.MaxValue);
-            }
-        }
-        else if (misalignedTables.TryGetValue(offset, out var old))
-        {
-            misalignedTables[offset] = (old.Weight + weight, old.Active + active);
-        }
-        else if (misalignedTables.Count < MaxMisalignedTables)
-        {
-            misalignedTables[offset] = (weight, active);
-        }
-        else
-        {
-            Findings.Note($"the table at {offset:x} is not followed: too many are misaligned");
         }
     }
 
@@ -398,49 +275,6 @@ internal sealed class ImageScan
                 Findings.Corruption(1, Findings.WantsLines ? $"refcount table entry {i} ({raw:x16}) {problem}" : null);
                 MustRebuild = true;
             }
-        }
-    }
-
-    private async ValueTask ScanL2Async(IProgress<double>? progress)
-    {
-        var size = Header.ClusterSize;
-        var buffer = new byte[Math.Max(TableReader.BatchSize, size)];
-        List<(long Weight, long Active)> batch = [];
-        var start = 0L;
-        foreach (var (offset, weight, active) in AlignedTables())
-        {
-            var length = (long)batch.Count * size;
-            if (batch.Count > 0 && (offset != start + length || length + size > buffer.Length))
-            {
-                await ScanBatchAsync(buffer, start, batch).ConfigureAwait(false);
-                batch.Clear();
-                progress?.Report((double)offset / FileLength);
-            }
-
-            start = batch.Count == 0 ? offset : start;
-            batch.Add((weight, active));
-        }
-
-        await ScanBatchAsync(buffer, start, batch).ConfigureAwait(false);
-        foreach (var (offset, (weight, active)) in misalignedTables)
-        {
-            await ScanBatchAsync(buffer, offset, [(weight, active)]).ConfigureAwait(false);
-        }
-
-        progress?.Report(1);
-    }
-
-    private async ValueTask ScanBatchAsync(byte[] buffer, long start, List<(long Weight, long Active)> batch)
-    {
-        var bytes = buffer.AsMemory(0, batch.Count * Header.ClusterSize);
-        await reader.ReadAsync(start, bytes).ConfigureAwait(false);
-        var all = MemoryMarshal.Cast<byte, ulong>(bytes.Span);
-        BinaryPrimitives.ReverseEndianness(all, all);
-        for (var i = 0; i < batch.Count; i++)
-        {
-            // An L1 entry that leads to the header has no table of its own whose flags could be wrong.
-            var table = all.Slice(i * (Header.ClusterSize / 8), Header.ClusterSize / 8);
-            entries.Check(table, batch[i].Weight, batch[i].Active, hasFlags: start + i > 0);
         }
     }
 }

@@ -185,7 +185,7 @@ internal sealed class Qcow2Repairer(BlockEdge file, Qcow2Header header, bool has
     {
         var changed = false;
         var table = new byte[Header.ClusterSize];
-        foreach (var (offset, _, _) in scan.AlignedTables())
+        foreach (var (offset, _, _) in scan.Tables.AlignedTables())
         {
             if (!scan.Kinds.IsOnly(MetadataKind.L2Table, offset >> Header.ClusterBits, 1))
             {
@@ -229,7 +229,7 @@ internal sealed class Qcow2Repairer(BlockEdge file, Qcow2Header header, bool has
     private async ValueTask FixCopiedAsync(ImageScan scan)
     {
         var table = new byte[Header.ClusterSize];
-        foreach (var (offset, _, active) in scan.AlignedTables())
+        foreach (var (offset, _, active) in scan.Tables.AlignedTables())
         {
             if (active == 0 || !scan.Kinds.IsOnly(MetadataKind.L2Table, offset >> Header.ClusterBits, 1))
             {
