@@ -141,7 +141,7 @@ internal sealed class CompressedWrites(
         }
         catch
         {
-            await allocator.ReleaseAsync(map.CompressedRange(entry, false)).ConfigureAwait(false);
+            map.Abandon(map.CompressedRange(entry, false));
             throw;
         }
     }

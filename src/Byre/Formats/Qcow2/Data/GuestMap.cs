@@ -211,6 +211,15 @@ internal sealed class GuestMap
         }
     }
 
+    /// <summary>Clusters that were taken and never linked go back, with the next round.</summary>
+    public void Abandon(in FreedRange range)
+    {
+        lock (gate)
+        {
+            quarantine.Add(range);
+        }
+    }
+
     /// <summary>Makes sure that there is a table for an offset that has one reference only, so that it can be changed.</summary>
     public async ValueTask EnsureTableAsync(GuestOffset guest)
     {
@@ -237,7 +246,7 @@ internal sealed class GuestMap
             }
             catch
             {
-                await allocator.ReleaseAsync(new FreedRange(run.Offset, 1, false)).ConfigureAwait(false);
+                Abandon(new FreedRange(run.Offset, 1, false));
                 throw;
             }
 

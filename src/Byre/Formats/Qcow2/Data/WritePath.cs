@@ -128,7 +128,7 @@ internal sealed class WritePath(
         }
         catch when (way == Way.Allocate && dataFile is null)
         {
-            await allocator.ReleaseAsync(new FreedRange(run.Offset, run.Count, false)).ConfigureAwait(false);
+            map.Abandon(new FreedRange(run.Offset, run.Count, false));
             throw;
         }
 

@@ -288,7 +288,7 @@ internal sealed class Resize(
                 }
                 catch when (dataFile is null)
                 {
-                    await allocator.ReleaseAsync(new FreedRange(run.Offset, run.Count, true)).ConfigureAwait(false);
+                    map.Abandon(new FreedRange(run.Offset, run.Count, true));
                     throw;
                 }
 

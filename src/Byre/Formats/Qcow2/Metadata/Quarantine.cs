@@ -69,6 +69,6 @@ internal sealed class Quarantine(RequestEpochs epochs, long clusterSize)
         return safe;
     }
 
-    /// <summary>Releasing failed part-way: what is left waits again.</summary>
-    public void RetireAgain(List<FreedRange> rest) => retired.Enqueue((epochs.Current, rest));
+    /// <summary>Releasing failed: what is left waits for a later round.</summary>
+    public void RetireAgain(in FreedRange rest) => retired.Enqueue((epochs.Current, [rest]));
 }

@@ -23,6 +23,9 @@ internal sealed class WriteBackRound(
 {
     private const int CleanRounds = 16;
 
+    private readonly int clusterBits = headers.Header.ClusterBits;
+    private BlockException? releaseFailure; // of the last round
+
     /// <summary>
     /// Refcounts stay in memory until the image is closed: it carries the dirty bit, and they are rebuilt after a crash.
     /// </summary>
@@ -80,6 +83,11 @@ internal sealed class WriteBackRound(
         {
             await RunAsync(all: true).ConfigureAwait(false);
             await SyncAsync().ConfigureAwait(false);
+        }
+
+        if (releaseFailure is { } failure && !IsClean)
+        {
+            throw failure;
         }
     }
 
@@ -236,6 +244,10 @@ internal sealed class WriteBackRound(
     }
 
     /// <summary>Clusters whose unlinking is durable and that no request can see lose their reference now.</summary>
+    /// <remarks>
+    /// That it fails breaks no promise: the clusters stay counted, and a later round tries again, without giving their space
+    /// back to the file. Only when the image is closed a failure that lasts is told, as the clusters are leaked then.
+    /// </remarks>
     private async ValueTask ReleaseSafeAsync()
     {
         List<FreedRange>? safe;
@@ -244,26 +256,25 @@ internal sealed class WriteBackRound(
             safe = quarantine.TakeSafe();
         }
 
-        if (safe is null)
+        releaseFailure = null;
+        for (var i = 0; i < (safe?.Count ?? 0); i++)
         {
-            return;
-        }
-
-        var done = 0;
-        try
-        {
-            for (; done < safe.Count; done++)
+            var rest = safe![i];
+            try
             {
-                await allocator.ReleaseAsync(safe[done], mayWriteBack: false).ConfigureAwait(false);
+                while (rest.Count > 0)
+                {
+                    var part = allocator.FirstPart(rest);
+                    await allocator.ReleaseAsync(part, mayWriteBack: false).ConfigureAwait(false);
+                    rest = new FreedRange(rest.Offset + (part.Count << clusterBits), rest.Count - part.Count, rest.Punch);
+                }
             }
-        }
-        finally
-        {
-            if (done < safe.Count)
+            catch (BlockException e)
             {
+                releaseFailure = e;
                 lock (gate)
                 {
-                    quarantine.RetireAgain(safe[(done + 1)..]); // the one that failed is leaked rather than counted twice
+                    quarantine.RetireAgain(rest with { Punch = false });
                 }
             }
         }
