@@ -85,6 +85,11 @@ internal sealed record CrashConfiguration
         },
         new()
         {
+            Name = "16K-small-slices", Options = "cluster_size=16k,extended_l2=on", ClusterSize = 16_384, Sectors = 8000, BackingSectors = 7000,
+            OpenOptions = new Qcow2OpenOptions { L2CacheBytes = 4096, L2SliceBytes = 512, CacheCleanInterval = TimeSpan.FromMilliseconds(1) }, Operations = 100,
+        },
+        new()
+        {
             Name = "4K-no-unref", Options = "cluster_size=4k", ClusterSize = 4096, Sectors = 2000, BackingSectors = 2000,
             OpenOptions = new Qcow2OpenOptions { DiscardNoUnref = true, PassDiscardRequest = false },
         },

@@ -22,6 +22,9 @@ internal sealed class FileDriver(string name) : IBlockDriver
             : throw new BlockException(ErrorCode.Invalid, $"The {name} driver needs a filename");
         var locking = options.TakeWord("locking", "auto", "on", "off");
         CheckEngine(options.TakeWord("aio", "threads", "native", "io_uring"), settings, path);
+
+        // What follows is checked and changes nothing: QEMU drops the page cache where a guest arrives by live migration, which
+        // nobody does here, and gathers requests for kernel queues (aio=native, io_uring), where these go straight to the kernel.
         options.TakeSwitch("drop-cache");
         options.TakeSwitch("x-check-cache-dropped");
         options.TakeNumber("aio-max-batch");

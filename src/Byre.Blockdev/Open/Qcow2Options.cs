@@ -8,6 +8,7 @@ namespace Byre.Blockdev.Open;
 /// <summary>Reads the options of the qcow2 driver.</summary>
 internal static class Qcow2Options
 {
+    private const long LongestInterval = 4_000_000; // what a timer takes: some 46 days
     private const long LeastRefcountCacheClusters = 4; // as QEMU: what random writes need at once
 
     private static readonly (string Key, OverlapChecks Check)[] Checks =
@@ -39,7 +40,7 @@ internal static class Qcow2Options
             throw Invalid($"{(noUnref ? "discard-no-unref" : "lazy-refcounts")} needs an image of version 3 (compat=1.1)");
         }
 
-        CheckCacheTuning(options, clusterSize);
+        result = TakeCacheTuning(options, clusterSize, result);
         var (l2, refcounts) = TakeCaches(options, clusterSize, result);
         return result with
         {
@@ -54,18 +55,25 @@ internal static class Qcow2Options
         };
     }
 
-    /// <summary>What QEMU's caches are tuned with is checked only: these caches choose their units, and forget, by themselves.</summary>
-    private static void CheckCacheTuning(OptionSet options, int clusterSize)
+    private static Qcow2OpenOptions TakeCacheTuning(OptionSet options, int clusterSize, Qcow2OpenOptions defaults)
     {
-        if (options.TakeSize("l2-cache-entry-size") is { } unit && (unit < 512 || unit > clusterSize || !BitOperations.IsPow2(unit)))
+        var unit = options.TakeSize("l2-cache-entry-size");
+        if (unit is { } bytes && (bytes < 512 || bytes > clusterSize || !BitOperations.IsPow2(bytes)))
         {
             throw Invalid($"l2-cache-entry-size must be a power of two from 512 to the cluster size ({clusterSize})");
         }
 
-        if (options.TakeNumber("cache-clean-interval") > uint.MaxValue)
+        var seconds = options.TakeNumber("cache-clean-interval");
+        if (seconds > LongestInterval)
         {
-            throw Invalid("cache-clean-interval is too long");
+            throw Invalid($"cache-clean-interval may not be longer than {LongestInterval} seconds");
         }
+
+        return defaults with
+        {
+            L2SliceBytes = (int?)unit,
+            CacheCleanInterval = seconds is { } s ? TimeSpan.FromSeconds(s) : defaults.CacheCleanInterval,
+        };
     }
 
     private static (long L2, long Refcounts) TakeCaches(OptionSet options, int clusterSize, Qcow2OpenOptions defaults)

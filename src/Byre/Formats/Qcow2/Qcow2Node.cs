@@ -1,3 +1,4 @@
+using System.Numerics;
 using System.Runtime.ExceptionServices;
 using Byre.Formats.Qcow2.Data;
 using Byre.Formats.Qcow2.Layout;
@@ -11,7 +12,7 @@ namespace Byre.Formats.Qcow2;
 /// <summary>A qcow2 image: wires the classes that do the work.</summary>
 public sealed class Qcow2Node : BlockNode, IBackedNode, IKnownZero, IImageCheck, ICopyRangeTarget
 {
-    private const int DirtyLimit = 2048;
+    private const int DirtyBytes = 8 << 20;
     private const int PendingLimit = 65536;
 
     private readonly BlockEdge[] children;
@@ -20,6 +21,9 @@ public sealed class Qcow2Node : BlockNode, IBackedNode, IKnownZero, IImageCheck,
     private readonly HeaderStore headers;
     private readonly ResidentTable l1;
     private readonly SliceCache l2;
+    private readonly SliceCache refcounts;
+    private readonly int dirtyLimit;
+    private readonly Timer? cleaning;
     private readonly RequestEpochs epochs;
     private readonly Quarantine quarantine;
     private readonly WriteBackRound round;
@@ -50,8 +54,10 @@ public sealed class Qcow2Node : BlockNode, IBackedNode, IKnownZero, IImageCheck,
         var gate = new Lock();
         var roundLock = new AsyncMutex();
         var sliceSize = Math.Min(4096, header.ClusterSize);
-        l2 = new SliceCache(file, gate, sliceSize, SliceLimit(options.L2CacheBytes, sliceSize));
-        var refcounts = new SliceCache(file, gate, sliceSize, SliceLimit(options.RefcountCacheBytes, sliceSize)) { LoadEvent = BlkdebugEvent.RefblockLoad };
+        var l2Slice = options.L2SliceBytes ?? sliceSize;
+        l2 = new SliceCache(file, gate, l2Slice, SliceLimit(options.L2CacheBytes, l2Slice));
+        dirtyLimit = DirtyBytes / l2Slice;
+        refcounts = new SliceCache(file, gate, sliceSize, SliceLimit(options.RefcountCacheBytes, sliceSize)) { LoadEvent = BlkdebugEvent.RefblockLoad };
         epochs = new RequestEpochs();
         quarantine = new Quarantine(epochs, header.ClusterSize);
         var guard = new OverlapGuard(options.OverlapChecks, header.ClusterBits);
@@ -72,6 +78,21 @@ public sealed class Qcow2Node : BlockNode, IBackedNode, IKnownZero, IImageCheck,
         var isRaw = dataFile is not null && (header.Autoclear & AutoclearFeatures.RawExternalData) != 0;
         zeroes = new ZeroAndDiscard(dataFile, backing, map, reads, writes, claims, isRaw, options, () => Length);
         resize = new Resize(file, dataFile, backing, gate, l1, headers, allocator, guard, map, reads, writes, zeroes, round, roundLock, claims, isRaw);
+        if (options.CacheCleanInterval > TimeSpan.Zero)
+        {
+            // The timer holds the caches and not the node, so that a node that was never closed can be collected.
+            var (tables, counts) = (l2, refcounts);
+            cleaning = new Timer(
+                _ =>
+                {
+                    tables.DropUnused();
+                    counts.DropUnused();
+                },
+                null,
+                options.CacheCleanInterval,
+                options.CacheCleanInterval);
+        }
+
         var unit = map.SubclusterSize;
         Limits = new BlockLimits
         {
@@ -126,6 +147,9 @@ public sealed class Qcow2Node : BlockNode, IBackedNode, IKnownZero, IImageCheck,
     /// <summary>What metadata is where.</summary>
     internal OverlapGuard Guarded { get; }
 
+    /// <summary>How many slices of tables are in memory: of L2 tables, of refcount blocks.</summary>
+    internal (int L2, int Refcounts) CachedSlices => (l2.Count, refcounts.Count);
+
     /// <summary>Opens an image. The edges belong to the node once it is open; if opening fails the caller disposes them.</summary>
     /// <param name="file">The image file.</param>
     /// <param name="header">Its header.</param>
@@ -144,6 +168,16 @@ public sealed class Qcow2Node : BlockNode, IBackedNode, IKnownZero, IImageCheck,
         ArgumentNullException.ThrowIfNull(header);
         ArgumentNullException.ThrowIfNull(options);
         var name = file.Node.FileName;
+        if (options.L2SliceBytes is { } unit && (unit < 512 || unit > header.ClusterSize || !BitOperations.IsPow2(unit)))
+        {
+            throw new BlockException(ErrorCode.Invalid, $"L2 slices must be a power of two from 512 to the cluster size ({header.ClusterSize})", name);
+        }
+
+        if (options.DiscardNoUnref && header.Version < 3)
+        {
+            throw new BlockException(ErrorCode.Invalid, $"The image '{name}' of version 2 cannot keep the mapping of what is discarded", name);
+        }
+
         var writable = !options.ReadOnly && !file.Node.IsReadOnly;
         OpenChecks.Check(header, dataFile, writable && !options.ForCheck, name);
         var headers = await HeaderStore.OpenAsync(file, header, writable && !options.ForCheck).ConfigureAwait(false);
@@ -327,6 +361,7 @@ public sealed class Qcow2Node : BlockNode, IBackedNode, IKnownZero, IImageCheck,
     /// <inheritdoc/>
     public override async ValueTask DisposeAsync()
     {
+        cleaning?.Dispose();
         ExceptionDispatchInfo? failure = null;
         if (!IsReadOnly)
         {
@@ -355,7 +390,7 @@ public sealed class Qcow2Node : BlockNode, IBackedNode, IKnownZero, IImageCheck,
 
     private static int SliceLimit(long bytes, int sliceSize) => (int)Math.Clamp(bytes / sliceSize, 8, int.MaxValue / 4096);
 
-    private bool NeedsRound => l2.DirtyCount > DirtyLimit || quarantine.PendingCount > PendingLimit;
+    private bool NeedsRound => l2.DirtyCount > dirtyLimit || quarantine.PendingCount > PendingLimit;
 
     private ValueTask RoundIfNeededAsync() => NeedsRound ? round.RunAsync() : default;
 

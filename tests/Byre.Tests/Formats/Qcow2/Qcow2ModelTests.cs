@@ -14,6 +14,7 @@ public class Qcow2ModelTests
     [InlineData("cluster_size=4k", (1 << 20) + 1536, true)]
     [InlineData("cluster_size=4k,compat=0.10", 1 << 20, false)]
     [InlineData("cluster_size=4k,compat=0.10", 1 << 20, true)]
+    [InlineData("cluster_size=4k,refcount_bits=64", 20 << 20, false)] // some ninety tables' slices, of which eight are kept
     [InlineData("cluster_size=64k", (3 << 20) + 512, false)]
     [InlineData("cluster_size=64k,lazy_refcounts=on", 3 << 20, true)]
     [InlineData("cluster_size=64k,refcount_bits=8,compression_type=zstd", 3 << 20, true)]
@@ -55,8 +56,18 @@ public class Qcow2ModelTests
         KeepOpenNode.Yields = random.Next(3);
         for (var session = 0; session < 3; session++)
         {
-            var image = await TestImage.OpenAsync(
-                file, new Qcow2OpenOptions { L2CacheBytes = random.Next(2) * 100000, RefcountCacheBytes = random.Next(2) * 100000, PassDiscardOther = random.Next(2) == 0 }, backing, dataFile);
+            var clusterBits = new byte[1];
+            await file.ReadAsync(23, clusterBits);
+            var openOptions = new Qcow2OpenOptions
+            {
+                L2CacheBytes = random.Next(2) * 100000,
+                RefcountCacheBytes = random.Next(2) * 100000,
+                PassDiscardOther = random.Next(2) == 0,
+                L2SliceBytes = random.Next(3) switch { 0 => null, 1 => 512, _ => Math.Min(65536, 1 << clusterBits[0]) },
+                CacheCleanInterval = TimeSpan.FromMilliseconds(random.Next(2)),
+                DiscardNoUnref = !options.Contains("0.10", StringComparison.Ordinal) && random.Next(3) == 0,
+            };
+            var image = await TestImage.OpenAsync(file, openOptions, backing, dataFile);
             var cluster = ((Qcow2Node)image.Node).Header.ClusterSize;
             for (var step = 0; step < 40; step++)
             {

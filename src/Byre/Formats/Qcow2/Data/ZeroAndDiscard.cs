@@ -197,7 +197,7 @@ internal sealed class ZeroAndDiscard(
             }
             else if (hasHost && !full && options.DiscardNoUnref)
             {
-                changed[i] = map.CanFlagZero ? entry.Zeroed(map.Geometry) : entry; // version 2 cannot keep a cluster and read as zeroes
+                changed[i] = entry.Zeroed(map.Geometry);
             }
             else if (hasHost)
             {

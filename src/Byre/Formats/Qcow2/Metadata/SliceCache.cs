@@ -19,6 +19,9 @@ internal sealed class SliceCache(BlockEdge file, Lock gate, int sliceSize, int l
     /// <summary>Bytes in a slice.</summary>
     public int SliceSize => sliceSize;
 
+    /// <summary>How many slices are in memory. Read without the lock it is a hint.</summary>
+    public int Count => resident.Count;
+
     /// <summary>How many slices are dirty. Read without the lock it is a hint.</summary>
     public int DirtyCount => dirty.Count;
 
@@ -147,6 +150,26 @@ internal sealed class SliceCache(BlockEdge file, Lock gate, int sliceSize, int l
         }
 
         generation++;
+    }
+
+    /// <summary>Drops the slices that nobody used since the last call. Takes the lock.</summary>
+    public void DropUnused()
+    {
+        lock (gate)
+        {
+            for (var i = resident.Count - 1; i >= 0; i--)
+            {
+                var slice = resident[i];
+                if (slice.IsUsed)
+                {
+                    slice.IsUsed = false;
+                }
+                else if (!slice.IsDirty && !slice.IsWriting)
+                {
+                    Remove(slice); // the last one takes its place: it was looked at already
+                }
+            }
+        }
     }
 
     private async ValueTask TrimAsync(CacheSlice keep, bool mayWriteBack)

@@ -1,0 +1,34 @@
+using Byre.Formats.Qcow2;
+using Byre.Formats.Qcow2.Metadata;
+using Byre.Nodes;
+using Byre.Storage;
+
+namespace Byre.Tests.Formats.Qcow2;
+
+/// <summary>Measures the memory of the whole process, so nothing else runs meanwhile.</summary>
+[Collection(nameof(Alone))]
+public class CacheMemoryTests
+{
+    [Fact]
+    public async Task The_default_cache_with_all_it_takes_is_at_most_128_MiB()
+    {
+        var options = new Qcow2OpenOptions();
+        await using var file = new BlockEdge(new NullNode(1L << 40), ChildRole.Metadata, TestImage.All, "file");
+        var limit = (int)(options.L2CacheBytes / 4096);
+        var before = GC.GetTotalMemory(forceFullCollection: true);
+        var cache = new SliceCache(file, new Lock(), 4096, limit);
+        for (var i = 0L; i < limit + 100; i++)
+        {
+            await cache.GetAsync(i * 4096);
+        }
+
+        Assert.Equal(limit, cache.Count);
+        var used = GC.GetTotalMemory(forceFullCollection: true) - before;
+        Assert.InRange(used, 120L << 20, 128L << 20);
+        Assert.InRange(options.L2CacheBytes, (128L << 20) * 96 / 100, 128L << 20); // of the tables of 1 TiB at 64 KiB
+        GC.KeepAlive(cache);
+    }
+
+    [CollectionDefinition(nameof(Alone), DisableParallelization = true)]
+    public class Alone;
+}
