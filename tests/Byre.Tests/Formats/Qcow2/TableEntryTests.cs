@@ -104,6 +104,20 @@ public class TableEntryTests
         }
     }
 
+    [Theory]
+    [InlineData(9)]
+    [InlineData(16)]
+    [InlineData(21)]
+    public void Compressed_entries_reach_so_far_and_no_farther(int clusterBits)
+    {
+        var geometry = ImageGeometry.From(clusterBits, false);
+        var max = L2Entry.MaxCompressedOffset(geometry);
+        Assert.Equal(max, L2Entry.Compressed(geometry, max, 1).CompressedPlace(geometry).Offset);
+        Assert.False(L2Entry.Compressed(geometry, max, 1).HasReservedBits(geometry));
+        var beyond = L2Entry.Compressed(geometry, max + 1, 1);
+        Assert.True(beyond.HasReservedBits(geometry) || beyond.CompressedPlace(geometry).Offset != max + 1);
+    }
+
     [Fact]
     public void Subclusters()
     {

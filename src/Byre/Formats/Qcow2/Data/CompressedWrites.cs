@@ -116,6 +116,14 @@ internal sealed class CompressedWrites(
         await map.EnsureTableAsync(guest).ConfigureAwait(false);
         var old = (await map.EntriesAsync(guest, 1).ConfigureAwait(false))[0];
         var offset = await allocator.AllocateBytesAsync(p.Length).ConfigureAwait(false);
+        if (offset.Value > L2Entry.MaxCompressedOffset(map.Geometry).Value)
+        {
+            var first = map.Geometry.ClusterOf(offset);
+            map.Abandon(new FreedRange(new HostOffset(first << map.ClusterBits), map.Geometry.ClusterOf(offset + (p.Length - 1)) - first + 1, false));
+            throw new BlockException(
+                ErrorCode.NoSpace, $"The image '{file.Node.FileName}' is too long for another compressed cluster: its entry could not lead there", file.Node.FileName, guest);
+        }
+
         var entry = L2Entry.Compressed(map.Geometry, offset, p.Length);
         try
         {
