@@ -9,6 +9,7 @@ namespace Byre.Blockdev.Create;
 internal sealed class FileCreation : IAsyncDisposable
 {
     private const int Sector = 512;
+    private const int FirstBlock = 4096;
     private const long DefaultExtentHint = 1 << 20; // as QEMU: images of many small extents are slow
 
     private readonly string path;
@@ -52,6 +53,18 @@ internal sealed class FileCreation : IAsyncDisposable
 
         var edge = await graph.AttachAsync(node, ChildRole.None, DefaultPermissions.Writer).ConfigureAwait(false);
         return new FileCreation(path, existed, edge);
+    }
+
+    /// <summary>
+    /// Writes zeroes to the first block of a disk that has none yet, as QEMU does: who looks for the alignment that O_DIRECT
+    /// needs by reading learns nothing from a hole. A device is left as it is.
+    /// </summary>
+    public async ValueTask AllocateFirstBlockAsync()
+    {
+        if (Edge.Length > 0 && Edge.Node is FileNode { IsDevice: false })
+        {
+            await Edge.WriteAsync(0, new byte[Edge.Length < FirstBlock ? Sector : FirstBlock]).ConfigureAwait(false);
+        }
     }
 
     /// <summary>The image is complete: the file stays.</summary>

@@ -28,6 +28,7 @@ internal static class Qcow2Creation
         await using (data.ConfigureAwait(false))
         {
             await CreateAsync(graph, plan, data.Edge, options).ConfigureAwait(false);
+            await data.AllocateFirstBlockAsync().ConfigureAwait(false);
             await data.CompleteAsync().ConfigureAwait(false);
         }
     }

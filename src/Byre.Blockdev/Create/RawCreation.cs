@@ -20,6 +20,7 @@ internal static class RawCreation
         await using (file.ConfigureAwait(false))
         {
             await file.Edge.ResizeAsync(size, preallocation).ConfigureAwait(false);
+            await file.AllocateFirstBlockAsync().ConfigureAwait(false);
             await file.CompleteAsync().ConfigureAwait(false);
         }
     }

@@ -36,6 +36,8 @@ public static class BlkdebugOptionReader
 
         return new BlkdebugOptions
         {
+            ConfigName = options.Keys.All(key => key is "driver" or "config" or "image" || key.StartsWith("image.", StringComparison.Ordinal))
+                ? options.GetValueOrDefault("config", "") : null,
             Errors = errors,
             States = states,
             Align = Size(options, "align"),

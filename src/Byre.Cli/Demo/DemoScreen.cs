@@ -28,6 +28,11 @@ internal sealed class DemoScreen
     public void Output(string text, int limit)
     {
         var lines = text.TrimEnd().Split('\n');
+        if (lines is [""])
+        {
+            return;
+        }
+
         foreach (var line in lines.Take(limit))
         {
             Line("  " + line, "grey");

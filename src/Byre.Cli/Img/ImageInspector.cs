@@ -75,10 +75,11 @@ internal sealed class ImageInspector(ImgContext context, bool forceShare)
         var below = OptionTree.Below(options, "file");
         if (path is not null)
         {
-            below = new(StringComparer.Ordinal) { ["driver"] = "file", ["filename"] = FileNames.PathOf(path) ?? "" };
+            var isPath = FileNames.PathOf(path) is not null;
+            below = new(StringComparer.Ordinal) { ["driver"] = isPath ? "file" : FileNames.ProtocolOf(path)!, ["filename"] = FileNames.PathOf(path) ?? path };
         }
 
-        if (!below.ContainsKey("filename") && !below.ContainsKey("driver") || (path is not null && FileNames.PathOf(path) is null))
+        if ((!below.ContainsKey("filename") && !below.ContainsKey("driver")) || !FormatRegistry.DriverNames.Contains(below.GetValueOrDefault("driver", "file")))
         {
             return null;
         }
@@ -97,7 +98,7 @@ internal sealed class ImageInspector(ImgContext context, bool forceShare)
             var header = await Qcow2Header.ReadAsync(file.Edge).ConfigureAwait(false);
             return new ImageReport
             {
-                FileName = file.Node.FileName,
+                FileName = NodeNames.Of(file.Node),
                 Format = "qcow2",
                 Length = header.Size,
                 Occupied = (file.Node as FileNode)?.AllocatedBytes,
@@ -120,10 +121,10 @@ internal sealed class ImageInspector(ImgContext context, bool forceShare)
 
         return new ImageReport
         {
-            FileName = node.FileName,
+            FileName = NodeNames.Of(node),
             Format = node.DriverName,
             Length = (node.Length + Sector - 1) / Sector * Sector,
-            Occupied = node is FileNode file ? file.AllocatedBytes : node is RawNode ? (node.PrimaryChild?.Node as FileNode)?.AllocatedBytes : null,
+            Occupied = node is FileNode file ? file.AllocatedBytes : node is NullNode ? 0 : node is RawNode ? (node.PrimaryChild?.Node as FileNode)?.AllocatedBytes : null,
             Children = children,
         };
     }

@@ -14,12 +14,18 @@ internal static class ImgOptions
     /// <param name="arguments">The arguments.</param>
     /// <param name="name">The option.</param>
     /// <param name="wantsHelp">One of the lists asks for help ("help" or "?").</param>
+    /// <exception cref="ImgFailure">A list is empty, or begins or ends with a comma.</exception>
     public static List<KeyValuePair<string, string?>> Read(ImgArguments arguments, string name, out bool wantsHelp)
     {
         var result = new List<KeyValuePair<string, string?>>();
         wantsHelp = false;
         foreach (var list in arguments.Values(name))
         {
+            if (list.Length == 0 || list[0] == ',' || (list.Length - list.AsSpan().TrimEnd(',').Length) % 2 != 0)
+            {
+                throw new ImgFailure($"'{list}' is no list of options ('name=value,...')");
+            }
+
             foreach (var item in OptionTree.ParseList(list))
             {
                 wantsHelp |= item is { Key: "help" or "?", Value: null };

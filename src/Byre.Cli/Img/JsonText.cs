@@ -54,6 +54,14 @@ internal sealed class JsonText
         text.Append(value ? "true" : "false");
     }
 
+    /// <summary>A string as JSON writes it, quotes included.</summary>
+    public static string Quoted(string value)
+    {
+        var json = new JsonText();
+        json.Quote(value);
+        return json.ToString();
+    }
+
     /// <summary>The text so far.</summary>
     public override string ToString() => text.ToString();
 

@@ -27,6 +27,9 @@ public sealed class BlkdebugNode : FilterNode
         rules = new BlkdebugRules(options);
     }
 
+    /// <summary>The file its rules come from, as it was named, and nothing else was asked of it; null where options were given.</summary>
+    public string? ConfigName => options.ConfigName;
+
     /// <summary>Called with the tag, on the request's thread, when a request stops at a breakpoint.</summary>
     public Action<string>? RequestSuspended
     {

@@ -5,6 +5,9 @@ namespace Byre.Filters;
 /// <summary>What the blkdebug driver does, under the names of QEMU's options (BlockdevOptionsBlkdebug). All sizes are in bytes.</summary>
 public sealed record BlkdebugOptions
 {
+    /// <summary>The name of the file that all rules come from, empty where there are none; null where options were given besides.</summary>
+    public string? ConfigName { get; init; }
+
     /// <summary>Errors to inject, in the order in which they were given.</summary>
     public IReadOnlyList<BlkdebugErrorRule> Errors { get; init; } = [];
 

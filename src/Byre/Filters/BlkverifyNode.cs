@@ -21,7 +21,7 @@ public sealed class BlkverifyNode : BlockNode
         ArgumentNullException.ThrowIfNull(raw);
         this.test = test;
         this.raw = raw;
-        children = [raw, test];
+        children = [test, raw];
         raw.Parent = this;
         test.Parent = this;
     }

@@ -242,7 +242,7 @@ public sealed class FileNode : BlockNode, ICopyRangeTarget
         if (preallocation != Preallocation.Off && length < before)
         {
             throw new BlockException(
-                ErrorCode.Invalid, "Preallocation can't be used for shrinking files", options.Path);
+                ErrorCode.Invalid, $"Preallocation is for space that a file gains, and '{options.Path}' shrinks", options.Path);
         }
 
         file.SetLength(length);
@@ -324,7 +324,7 @@ public sealed class FileNode : BlockNode, ICopyRangeTarget
         switch (preallocation)
         {
             case Preallocation.Metadata:
-                throw new BlockException(ErrorCode.NotSupported, $"Unsupported preallocation mode 'metadata' for '{file.Path}'", file.Path);
+                throw new BlockException(ErrorCode.NotSupported, $"'{file.Path}' is a plain file without metadata to preallocate", file.Path);
             case Preallocation.Falloc when !file.TryAllocate(offset, length):
                 throw new BlockException(ErrorCode.NotSupported, $"Could not preallocate space for '{file.Path}'", file.Path);
             case Preallocation.Full:

@@ -27,6 +27,9 @@ public sealed class RawNode : BlockNode, ICopyRangeTarget
     /// <inheritdoc/>
     public override string DriverName => "raw";
 
+    /// <summary>What part of the file is the disk.</summary>
+    public RawOptions Options => options;
+
     /// <inheritdoc/>
     public override long Length => options.Size ?? (Math.Max(0, file.Length - options.Offset) + Sector - 1 & -Sector);
 
@@ -43,29 +46,29 @@ public sealed class RawNode : BlockNode, ICopyRangeTarget
     public override IReadOnlyList<BlockEdge> Children => children;
 
     /// <summary>Opens the disk in a file. The edge belongs to the node from then on.</summary>
-    /// <exception cref="BlockException"><see cref="ErrorCode.Invalid"/>: offset or size are not multiples of 512, or reach past the file.</exception>
+    /// <exception cref="BlockException"><see cref="ErrorCode.Invalid"/>: the size is no multiple of 512, or the disk reaches past the file.</exception>
     public static RawNode Open(BlockEdge file, RawOptions options)
     {
         ArgumentNullException.ThrowIfNull(file);
         ArgumentNullException.ThrowIfNull(options);
         var name = file.Node.FileName;
-        if (options.Offset < 0 || options.Offset % Sector != 0 || options.Size is < 0 || (options.Size ?? 0) % Sector != 0)
+        if (options.Offset < 0 || options.Size is < 0 || (options.Size ?? 0) % Sector != 0)
         {
-            throw new BlockException(ErrorCode.Invalid, $"Could not open '{name}': offset and size must be multiples of 512", name);
+            throw new BlockException(ErrorCode.Invalid, $"Could not open '{name}': the size of a raw disk is a multiple of 512, and no offset is below 0", name);
         }
 
         if (options.Offset > file.Length)
         {
             throw new BlockException(
                 ErrorCode.Invalid,
-                $"Could not open '{name}': offset ({options.Offset}) cannot be greater than size of the containing file ({file.Length})",
+                $"Could not open '{name}': the disk would begin at {options.Offset}, and the file has {file.Length} bytes",
                 name);
         }
 
         return options.Size is { } size && size > file.Length - options.Offset
             ? throw new BlockException(
                 ErrorCode.Invalid,
-                $"Could not open '{name}': the sum of offset ({options.Offset}) and size ({size}) has to be smaller or equal to the actual size of the containing file ({file.Length})",
+                $"Could not open '{name}': {size} bytes from {options.Offset} on reach beyond the file, which has {file.Length}",
                 name)
             : new RawNode(file, options);
     }
@@ -91,7 +94,7 @@ public sealed class RawNode : BlockNode, ICopyRangeTarget
     {
         if ((flags & WriteFlags.Compressed) != 0)
         {
-            throw new BlockException(ErrorCode.NotSupported, "The raw format does not support compression.", Name, offset);
+            throw new BlockException(ErrorCode.NotSupported, "A raw image stores nothing compressed.", Name, offset);
         }
 
         file.DebugEvent(BlkdebugEvent.WriteAio);
@@ -124,7 +127,8 @@ public sealed class RawNode : BlockNode, ICopyRangeTarget
             var end = Math.Min(options.Offset + extents.RangeEnd, file.Length);
             if (start >= end)
             {
-                extents.Add(new BlockExtent(extents.End, extents.RangeEnd - extents.End, ExtentState.Zero, ExtentFlags.Hole, -1, null, 1));
+                // Where the file would have it, had it whole sectors.
+                extents.Add(new BlockExtent(extents.End, extents.RangeEnd - extents.End, ExtentState.Zero, ExtentFlags.Hole, start, file.Node, 1));
                 break;
             }
 

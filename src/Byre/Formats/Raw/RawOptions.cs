@@ -3,7 +3,7 @@ namespace Byre.Formats.Raw;
 /// <summary>What part of the file below is the disk.</summary>
 public sealed record RawOptions
 {
-    /// <summary>First byte of the disk in the file; a multiple of 512.</summary>
+    /// <summary>First byte of the disk in the file; any.</summary>
     public long Offset { get; init; }
 
     /// <summary>Length of the disk in bytes, a multiple of 512; null for all the rest of the file.</summary>

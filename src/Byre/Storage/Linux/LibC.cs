@@ -11,6 +11,8 @@ internal static unsafe partial class LibC
     internal const int OpenExclusive = 0x80;
     internal const int OpenTruncate = 0x200;
     internal const int OpenCloseOnExec = 0x80000;
+    /// <summary>Opening a pipe does not wait for its other end; nothing else for files and disks.</summary>
+    internal const int OpenNonBlocking = 0x800;
 
     internal const int NoWait = 8;
     internal const int SeekData = 3;

@@ -60,13 +60,13 @@ internal sealed unsafe class LinuxFile : HostFile
     /// <summary>Opens an existing file.</summary>
     internal static LinuxFile Open(string path, bool readOnly, bool autoReadOnly, bool direct, bool locking)
     {
-        var flags = (readOnly ? LibC.OpenReadOnly : LibC.OpenReadWrite) | LibC.OpenCloseOnExec | (direct ? LibC.OpenDirect : 0);
+        var flags = (readOnly ? LibC.OpenReadOnly : LibC.OpenReadWrite) | LibC.OpenCloseOnExec | LibC.OpenNonBlocking | (direct ? LibC.OpenDirect : 0);
         var fd = LibC.Open(path, flags, 0);
         var errno = fd < 0 ? Marshal.GetLastPInvokeError() : 0;
         if (fd < 0 && autoReadOnly && !readOnly && errno is LibC.AccessDenied or LibC.ReadOnlyFileSystem or 1)
         {
             readOnly = true;
-            fd = LibC.Open(path, LibC.OpenReadOnly | LibC.OpenCloseOnExec | (direct ? LibC.OpenDirect : 0), 0);
+            fd = LibC.Open(path, LibC.OpenReadOnly | LibC.OpenCloseOnExec | LibC.OpenNonBlocking | (direct ? LibC.OpenDirect : 0), 0);
             errno = fd < 0 ? Marshal.GetLastPInvokeError() : 0;
         }
 

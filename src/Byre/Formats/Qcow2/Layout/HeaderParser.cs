@@ -28,23 +28,23 @@ internal static class HeaderParser
     {
         if (bytes.Length < 4 || HeaderFields.U32(bytes, 0) != HeaderFields.Magic)
         {
-            throw Failure(fileName, ErrorCode.WrongFormat, "Image is not in qcow2 format");
+            throw Failure(fileName, ErrorCode.WrongFormat, "it is not a qcow2 image");
         }
 
         if (bytes.Length < 8)
         {
-            throw Failure(fileName, ErrorCode.Corrupt, "The qcow2 header is cut off");
+            throw Failure(fileName, ErrorCode.Corrupt, "the qcow2 header is cut off");
         }
 
         var version = HeaderFields.U32(bytes, HeaderFields.Version);
         if (version is not (2 or 3))
         {
-            throw Failure(fileName, ErrorCode.NotSupported, $"Unsupported qcow2 version {version}");
+            throw Failure(fileName, ErrorCode.NotSupported, $"version {version} of qcow2 is not known here");
         }
 
         if (bytes.Length < (version == 2 ? HeaderFields.Version2Length : HeaderFields.Version3MinLength))
         {
-            throw Failure(fileName, ErrorCode.Corrupt, "The qcow2 header is cut off");
+            throw Failure(fileName, ErrorCode.Corrupt, "the qcow2 header is cut off");
         }
 
         var header = HeaderFields.Read(bytes);
@@ -65,22 +65,22 @@ internal static class HeaderParser
     {
         if (header.ClusterBits is < Qcow2Limits.MinClusterBits or > Qcow2Limits.MaxClusterBits)
         {
-            throw Failure(fileName, ErrorCode.Corrupt, $"Unsupported cluster size: 2^{(uint)header.ClusterBits}");
+            throw Failure(fileName, ErrorCode.Corrupt, $"its clusters of 2^{(uint)header.ClusterBits} bytes are none that qcow2 has");
         }
 
         if (header.Version >= 3 && header.HeaderLength is >= 0 and < HeaderFields.Version3MinLength)
         {
-            throw Failure(fileName, ErrorCode.Corrupt, "qcow2 header too short");
+            throw Failure(fileName, ErrorCode.Corrupt, "the qcow2 header says it is shorter than any");
         }
 
         if ((uint)header.HeaderLength > header.ClusterSize)
         {
-            throw Failure(fileName, ErrorCode.Corrupt, "qcow2 header exceeds cluster size");
+            throw Failure(fileName, ErrorCode.Corrupt, "the qcow2 header says it is longer than a cluster");
         }
 
         if (header.HeaderLength > bytes.Length)
         {
-            throw Failure(fileName, ErrorCode.Corrupt, "The qcow2 header is cut off");
+            throw Failure(fileName, ErrorCode.Corrupt, "the qcow2 header is cut off");
         }
     }
 
@@ -90,7 +90,7 @@ internal static class HeaderParser
         var backingLength = HeaderFields.U32(bytes, HeaderFields.BackingLength);
         if (backingOffset > (ulong)header.ClusterSize || (backingOffset != 0 && backingOffset < (ulong)header.HeaderLength))
         {
-            throw Failure(fileName, ErrorCode.Corrupt, "Invalid backing file offset");
+            throw Failure(fileName, ErrorCode.Corrupt, "the name of the backing file lies where none can be");
         }
 
         var end = backingOffset != 0 ? (int)backingOffset : header.ClusterSize;
@@ -107,12 +107,12 @@ internal static class HeaderParser
 
         if (backingLength > Math.Min(Qcow2Limits.MaxBackingNameBytes, header.ClusterSize - end))
         {
-            throw Failure(fileName, ErrorCode.Corrupt, "Backing file name too long");
+            throw Failure(fileName, ErrorCode.Corrupt, "the name of the backing file is longer than the format allows");
         }
 
         if (end + (int)backingLength > bytes.Length)
         {
-            throw Failure(fileName, ErrorCode.Corrupt, "The backing file name is cut off");
+            throw Failure(fileName, ErrorCode.Corrupt, "the name of the backing file is cut off");
         }
 
         return header with { BackingFile = TextOf(bytes.Slice(end, (int)backingLength)) };
@@ -141,19 +141,19 @@ internal static class HeaderParser
 
             if (at + 8 > Math.Min(end, bytes.Length))
             {
-                throw Failure(fileName, ErrorCode.Corrupt, "A header extension is cut off");
+                throw Failure(fileName, ErrorCode.Corrupt, "a header extension is cut off");
             }
 
             var length = HeaderFields.U32(bytes, at + 4);
             at += 8;
             if (length > end - at)
             {
-                throw Failure(fileName, ErrorCode.Corrupt, "Header extension too large");
+                throw Failure(fileName, ErrorCode.Corrupt, "a header extension is longer than the header's cluster");
             }
 
             if (at + (int)length > bytes.Length)
             {
-                throw Failure(fileName, ErrorCode.Corrupt, "A header extension is cut off");
+                throw Failure(fileName, ErrorCode.Corrupt, "a header extension is cut off");
             }
 
             var data = bytes.Slice(at, (int)length);
@@ -202,12 +202,12 @@ internal static class HeaderParser
         var unknown = (ulong)header.Incompatible & ~KnownIncompatible;
         if (unknown != 0)
         {
-            throw Failure(fileName, ErrorCode.NotSupported, $"Unsupported qcow2 feature(s): {NamesOf(header, unknown)}");
+            throw Failure(fileName, ErrorCode.NotSupported, $"it uses qcow2 features that are not known here: {NamesOf(header, unknown)}");
         }
 
         if (header.CompressionType > Qcow2CompressionType.Zstd)
         {
-            throw Failure(fileName, ErrorCode.NotSupported, $"Unknown compression type: {(byte)header.CompressionType}");
+            throw Failure(fileName, ErrorCode.NotSupported, $"compression type {(byte)header.CompressionType} is not known here");
         }
 
         if ((header.CompressionType != Qcow2CompressionType.Zlib)
@@ -219,17 +219,17 @@ internal static class HeaderParser
 
         if (header.HasSubclusters && header.ClusterBits < Qcow2Limits.MinSubclusterClusterBits)
         {
-            throw Failure(fileName, ErrorCode.Corrupt, "Extended L2 entries need clusters of at least 16 KiB");
+            throw Failure(fileName, ErrorCode.Corrupt, "extended L2 entries need clusters of at least 16 KiB");
         }
 
         if ((uint)header.RefcountOrder > 6)
         {
-            throw Failure(fileName, ErrorCode.Corrupt, "Reference count entry width too large; may not exceed 64 bits");
+            throw Failure(fileName, ErrorCode.Corrupt, "its refcounts have more than 64 bits");
         }
 
         if (header.CryptMethod > 2)
         {
-            throw Failure(fileName, ErrorCode.NotSupported, $"Unsupported encryption method {header.CryptMethod}");
+            throw Failure(fileName, ErrorCode.NotSupported, $"encryption method {header.CryptMethod} is not known here");
         }
     }
 
@@ -269,29 +269,29 @@ internal static class HeaderParser
         var geometry = ImageGeometry.From(header);
         if (header.L1Entries > Qcow2Limits.MaxL1Bytes / 8)
         {
-            throw Failure(fileName, ErrorCode.TooLarge, "Active L1 table too large");
+            throw Failure(fileName, ErrorCode.TooLarge, "the L1 table is longer than any disk needs");
         }
 
-        CheckTable(header, header.L1Offset, header.L1Entries * 8L, "Active L1 table", fileName);
+        CheckTable(header, header.L1Offset, header.L1Entries * 8L, "L1 table", fileName);
         if (header.L1Entries < geometry.L1EntriesFor(header.Size))
         {
-            throw Failure(fileName, ErrorCode.Corrupt, "L1 table is too small");
+            throw Failure(fileName, ErrorCode.Corrupt, "the L1 table is too short for the disk");
         }
 
         if (header.RefcountTableClusters > (uint)(Qcow2Limits.MaxRefcountTableBytes >> header.ClusterBits))
         {
-            throw Failure(fileName, ErrorCode.TooLarge, "Image too large: the reference count table is over 8 MiB");
+            throw Failure(fileName, ErrorCode.TooLarge, "the refcount table has over 8 MiB");
         }
 
         CheckTable(
             header, header.RefcountTableOffset, (long)header.RefcountTableClusters << header.ClusterBits,
-            "Reference count table", fileName);
+            "refcount table", fileName);
         if (header.SnapshotCount > Qcow2Limits.MaxSnapshots)
         {
-            throw Failure(fileName, ErrorCode.TooLarge, "Snapshot table too large");
+            throw Failure(fileName, ErrorCode.TooLarge, "it claims more snapshots than the format allows");
         }
 
-        CheckTable(header, header.SnapshotsOffset, header.SnapshotCount * 40L, "Snapshot table", fileName);
+        CheckTable(header, header.SnapshotsOffset, header.SnapshotCount * 40L, "snapshot table", fileName);
     }
 
     private static void CheckTable(Qcow2Header header, long offset, long bytes, string what, string fileName)
@@ -303,7 +303,7 @@ internal static class HeaderParser
 
         if (offset <= 0 || (offset & (header.ClusterSize - 1)) != 0 || offset > long.MaxValue - bytes - header.ClusterSize)
         {
-            throw Failure(fileName, ErrorCode.Corrupt, $"{what} offset invalid");
+            throw Failure(fileName, ErrorCode.Corrupt, $"the offset of the {what} cannot be right");
         }
     }
 }

@@ -19,7 +19,7 @@ public static class Qcow2Creator
         ArgumentNullException.ThrowIfNull(options);
         if (options.ClusterBits is < Qcow2Limits.MinClusterBits or > Qcow2Limits.MaxClusterBits)
         {
-            throw Invalid("Cluster size must be a power of two between 512 and 2048k");
+            throw Invalid("A cluster has 512 bytes to 2 MiB, a power of two");
         }
 
         if (options.Version is not (2 or 3))
@@ -29,7 +29,7 @@ public static class Qcow2Creator
 
         if (options.RefcountBits is < 1 or > 64 || !BitOperations.IsPow2(options.RefcountBits))
         {
-            throw Invalid("Refcount width must be a power of two and may not exceed 64 bits");
+            throw Invalid("A refcount has 1, 2, 4, 8, 16, 32 or 64 bits");
         }
 
         if (options.Version < 3)
@@ -39,7 +39,7 @@ public static class Qcow2Creator
 
         if (options.ExtendedL2 && options.ClusterBits < Qcow2Limits.MinSubclusterClusterBits)
         {
-            throw Invalid("Extended L2 entries are only supported with cluster sizes of at least 16384 bytes");
+            throw Invalid("Extended L2 entries (extended_l2) need clusters of at least 16 KiB");
         }
 
         if (options.CompressionType > Qcow2CompressionType.Zstd)
@@ -49,34 +49,34 @@ public static class Qcow2Creator
 
         if (options.DataFileRaw && options.DataFileName is null)
         {
-            throw Invalid("data-file-raw requires data-file");
+            throw Invalid("A raw data file is asked for (data_file_raw), and no data file is named");
         }
 
         if (options.BackingFile is null && options.BackingFormat is not null)
         {
-            throw Invalid("Backing format cannot be used without backing file");
+            throw Invalid("The format of a backing file is given, and no backing file");
         }
 
         if (options.BackingFile is not null && options.DataFileRaw)
         {
-            throw Invalid("Backing file and data-file-raw cannot be used at the same time");
+            throw Invalid("An image with a raw data file (data_file_raw) can have no backing file");
         }
 
         if (options.BackingFile is not null && options.Preallocation != Preallocation.Off && !options.ExtendedL2)
         {
-            throw Invalid("Backing file and preallocation can only be used at the same time if extended_l2 is on");
+            throw Invalid("An image with a backing file can be preallocated only with extended_l2=on: its clusters would hide the backing file");
         }
 
         if (options.Size < 0)
         {
-            throw Invalid("The image size cannot be negative");
+            throw Invalid("An image cannot have less than 0 bytes");
         }
 
         var geometry = options.Geometry;
         if (options.Size > long.MaxValue - 511 || options.RoundedSize > geometry.MaxSize
             || PlanFor(options).RefcountTableClusters << options.ClusterBits > Qcow2Limits.MaxRefcountTableBytes)
         {
-            throw new BlockException(ErrorCode.TooLarge, "The image size is too large (try using a larger cluster size)");
+            throw new BlockException(ErrorCode.TooLarge, "The image is too long for clusters of this size: larger clusters reach farther");
         }
 
         // Names that do not fit are found here, before a file exists.
@@ -137,30 +137,30 @@ public static class Qcow2Creator
 
     private static void ValidateVersion2(Qcow2CreateOptions options)
     {
-        const string Needs = "compatibility level 1.1 and above (use version=v3 or greater)";
+        const string Needs = "an image of version 3 (compat=1.1)";
         if (options.RefcountBits != 16)
         {
-            throw Invalid("Different refcount widths than 16 bits require compatibility level 1.1 or above (use version=v3 or greater)");
+            throw Invalid($"Refcounts of other than 16 bits need {Needs}");
         }
 
         if (options.LazyRefcounts)
         {
-            throw Invalid($"Lazy refcounts only supported with {Needs}");
+            throw Invalid($"Lazy refcounts need {Needs}");
         }
 
         if (options.DataFileName is not null)
         {
-            throw Invalid($"External data files are only supported with {Needs}");
+            throw Invalid($"An external data file needs {Needs}");
         }
 
         if (options.ExtendedL2)
         {
-            throw Invalid($"Extended L2 entries are only supported with {Needs}");
+            throw Invalid($"Extended L2 entries need {Needs}");
         }
 
         if (options.CompressionType != Qcow2CompressionType.Zlib)
         {
-            throw Invalid($"Non-zlib compression type is only supported with {Needs}");
+            throw Invalid($"A compression type other than zlib needs {Needs}");
         }
     }
 

@@ -41,7 +41,7 @@ public sealed record Qcow2Measure
         var full = (Int128)(metadata + table + blocks + clusters) << geometry.ClusterBits;
         if (full > long.MaxValue)
         {
-            throw new BlockException(ErrorCode.TooLarge, "The image size is too large (try using a larger cluster size)");
+            throw new BlockException(ErrorCode.TooLarge, "The image is too long for clusters of this size: larger clusters reach farther");
         }
 
         var data = options.Preallocation is Preallocation.Falloc or Preallocation.Full ? size : dataBytes;

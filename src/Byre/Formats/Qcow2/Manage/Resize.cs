@@ -47,7 +47,7 @@ internal sealed class Resize(
         {
             if (preallocation != Preallocation.Off)
             {
-                throw new BlockException(ErrorCode.Invalid, "Preallocation can't be used for shrinking an image", name);
+                throw new BlockException(ErrorCode.Invalid, "Preallocation is for space that an image gains, and this one shrinks", name);
             }
 
             await ShrinkAsync(before, length, setLength).ConfigureAwait(false);

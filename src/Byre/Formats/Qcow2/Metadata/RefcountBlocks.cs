@@ -256,7 +256,7 @@ internal abstract class RefcountBlocks(
 
         if (tableClusters << ClusterBits > MaxTableBytes)
         {
-            throw new BlockException(ErrorCode.NoSpace, $"The refcount Table of the image '{File.Node.FileName}' cannot grow any more", File.Node.FileName);
+            throw new BlockException(ErrorCode.NoSpace, $"The refcount table of the image '{File.Node.FileName}' cannot grow any more", File.Node.FileName);
         }
 
         File.DebugEvent(BlkdebugEvent.ReftableGrow);

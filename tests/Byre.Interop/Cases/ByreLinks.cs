@@ -1,6 +1,6 @@
 using Byre.TestTools;
 
-namespace Byre.Interop.Io;
+namespace Byre.Interop.Cases;
 
 /// <summary>A folder in which Byre stands under the names of the tools it takes the place of, made by `byre install-links`.</summary>
 internal static class ByreLinks
