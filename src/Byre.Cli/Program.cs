@@ -27,14 +27,13 @@ internal static class Program
         }
         catch (Exception e) when (e is BlockException or IOException or UnauthorizedAccessException)
         {
-            await Console.Error.WriteLineAsync($"{program}: {e.Message.ReplaceLineEndings(" ")}").ConfigureAwait(false);
+            Tell($"{program}: {e.Message.ReplaceLineEndings(" ")}");
             return 1;
         }
         catch (Exception e)
         {
             // A fault of ours, not of what was asked: one line, and never a status that reads as success.
-            await Console.Error.WriteLineAsync($"{program}: internal error: {e.GetType().Name}: {e.Message.ReplaceLineEndings(" ")}")
-                .ConfigureAwait(false);
+            Tell($"{program}: internal error: {e.GetType().Name}: {e.Message.ReplaceLineEndings(" ")}");
             return 1;
         }
     }
@@ -133,7 +132,7 @@ internal static class Program
 
     private static int Complain(string program, string message)
     {
-        Console.Error.WriteLine($"{program}: {message} (see '{program} --help')");
+        Tell($"{program}: {message} (see '{program} --help')");
         return 1;
     }
 
@@ -160,6 +159,12 @@ internal static class Program
         + $"Usage: {program} [-h | -V | -T TRACE] COMMAND [OPTIONS] ...\n\n{VerbList()}\n"
         + $"'{program} COMMAND --help' tells more.\n"
         + $"Supported formats: {string.Join(' ', Blockdev.FormatRegistry.Names)}\n";
+
+    private static void Tell(string line)
+    {
+        using var errors = new StandardError();
+        errors.WriteLine(line);
+    }
 
     private static void Print(string text) => Console.Out.Write(text);
 

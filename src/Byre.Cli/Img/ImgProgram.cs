@@ -1,5 +1,4 @@
 using System.Runtime.InteropServices;
-using System.Text;
 using Byre.Cli.Io;
 
 namespace Byre.Cli.Img;
@@ -17,7 +16,7 @@ internal static class ImgProgram
     {
         using var output = new IoStdout(Console.OpenStandardOutput(), !Console.IsOutputRedirected);
         using var stopping = new CancellationTokenSource();
-        var context = new ImgContext(output, OpenErrors, program) { Stopping = stopping.Token };
+        var context = new ImgContext(output, () => new StandardError(), program) { Stopping = stopping.Token };
         var stopped = 0;
         void Stop(PosixSignalContext signal)
         {
@@ -60,7 +59,4 @@ internal static class ImgProgram
 
         return status;
     }
-
-    private static StreamWriter OpenErrors() =>
-        new(Console.OpenStandardError(), new UTF8Encoding(false)) { AutoFlush = true };
 }

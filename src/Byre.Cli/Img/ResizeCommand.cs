@@ -23,6 +23,8 @@ internal static class ResizeCommand
 
         """;
 
+    private const int Sector = 512;
+
     private static readonly ImgSpec[] Specs =
     [
         new("help", 'h'), new("quiet", 'q'), new("format", 'f', ImgValue.Required), new("image-opts", '\0'), new("shrink", '\0'),
@@ -120,6 +122,11 @@ internal static class ResizeCommand
         catch (BlockException e)
         {
             throw new ImgFailure(ImgImages.Naming(e.Message, name, "Could not resize"), 1, e);
+        }
+
+        if (edge.Length == before && after <= before - Sector)
+        {
+            throw new ImgFailure($"'{name}' keeps its length of {edge.Length} bytes: a device cannot be made shorter");
         }
     }
 }

@@ -9,7 +9,7 @@ internal static class IoProgram
     public static async Task<int> RunAsync(IReadOnlyList<string> args, string program)
     {
         using var output = new IoStdout(Console.OpenStandardOutput(), !Console.IsOutputRedirected);
-        var errors = Console.Error;
+        using var errors = new StandardError();
         var applet = new IoApplet(output, Console.In, errors, program, new IoOpener(errors.WriteLine))
         {
             Mismatch = mismatch =>
@@ -25,7 +25,7 @@ internal static class IoProgram
         }
         catch (Exception e)
         {
-            await errors.WriteLineAsync($"{program}: {e.Message}").ConfigureAwait(false);
+            errors.WriteLine($"{program}: {e.Message}");
             return 1;
         }
     }

@@ -11,6 +11,7 @@ internal static unsafe partial class LibC
     internal const int OpenExclusive = 0x80;
     internal const int OpenTruncate = 0x200;
     internal const int OpenCloseOnExec = 0x80000;
+
     /// <summary>Opening a pipe does not wait for its other end; nothing else for files and disks.</summary>
     internal const int OpenNonBlocking = 0x800;
 
@@ -30,6 +31,7 @@ internal static unsafe partial class LibC
 
     internal const uint CloneRange = 0x4020940d;
     internal const uint BlockGetSize64 = 0x80081272;
+    internal const uint BlockReadOnly = 0x125e;
     internal const uint BlockSectorSize = 0x1268;
     internal const uint BlockDiscard = 0x1277;
     internal const uint BlockZeroOut = 0x127f;

@@ -78,7 +78,26 @@ internal sealed unsafe class LinuxFile : HostFile
                 : BlockException.FromErrno(errno, $"Could not open '{path}'", path);
         }
 
+        if (!readOnly && IsReadOnlyDevice(fd))
+        {
+            if (autoReadOnly)
+            {
+                readOnly = true;
+            }
+            else
+            {
+                new SafeFileHandle(fd, ownsHandle: true).Dispose();
+                throw new BlockException(ErrorCode.ReadOnly, $"Could not open '{path}': the device is read-only", path);
+            }
+        }
+
         return Wrap(fd, path, readOnly, direct, locking);
+    }
+
+    private static bool IsReadOnlyDevice(int fd)
+    {
+        int answer = 0;
+        return LibC.Control(fd, LibC.BlockReadOnly, &answer) == 0 && answer != 0;
     }
 
     /// <summary>Makes a file, or opens the one that is there; it is not truncated.</summary>

@@ -132,6 +132,6 @@ internal sealed unsafe class PermissionLocks(int fd, string fileName)
 
     private BlockException Conflict(Permissions bit, bool shared) => new(
         ErrorCode.Locked,
-        $"Failed to get {(shared ? "shared " : "")}\"{PermissionNames.Of(bit)}\" lock on '{fileName}': another process is using the image",
+        $"'{fileName}' is in use by another process, which {(shared ? "has the permission" : "keeps from others the permission")} \"{PermissionNames.Of(bit)}\"",
         fileName);
 }
