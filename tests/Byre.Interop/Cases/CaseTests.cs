@@ -20,6 +20,10 @@ public sealed partial class CaseTests : IDisposable
 
     public static TheoryData<string> Img10() => Read("img10.txt");
 
+    public static TheoryData<string> Bad() => Read("bad.txt");
+
+    public static TheoryData<string> Block() => Read("block.txt");
+
     public void Dispose() => Directory.Delete(folder, recursive: true);
 
     [Theory]
@@ -33,6 +37,36 @@ public sealed partial class CaseTests : IDisposable
     [Qemu10Theory]
     [MemberData(nameof(Img10))]
     public Task Img_runs_as_with_QEMU_10(string line) => CompareAsync(line, Qemu10TheoryAttribute.Directory);
+
+    /// <summary>As root, but without the powers of root, so that files' permissions count; "full" is a file system of 1 MiB.</summary>
+    [RootTheory]
+    [MemberData(nameof(Bad))]
+    public Task Bad_input_is_refused_as_by_the_real_tools(string line) => CompareAsync(Unprivileged(line), null);
+
+    /// <summary>Where QEMU's tools wait for ever, and what they leave behind when the disk is full.</summary>
+    [RootTheory]
+    [InlineData("for v in info check map measure; do qemu-img $v fifo; echo $?; done", "1\n1\n1\n1\n")]
+    [InlineData("qemu-img compare fifo a.img; echo $?", "2\n")]
+    [InlineData("qemu-img create -q -f raw full/x -o preallocation=full 4M; echo $?; ls full", "1\n")]
+    [InlineData("qemu-img convert -O qcow2 base.q full/x; echo $?; ls full", "1\n")]
+    [InlineData("qemu-img info missing 2>&-; echo $?", "1\n")]
+    public async Task Bad_input_is_refused_at_once_and_leaves_nothing(string line, string output)
+    {
+        var ours = await RunAsync(Unprivileged(line), "ours", await ByreLinks.DirectoryAsync());
+        Assert.Equal(output, ours.Output);
+        Assert.All(ours.Error.Split('\n', StringSplitOptions.RemoveEmptyEntries), told => Assert.StartsWith("qemu-img: ", told, StringComparison.Ordinal));
+    }
+
+    /// <summary>On a loop device of 4 MiB.</summary>
+    [RootTheory]
+    [MemberData(nameof(Block))]
+    public Task Block_devices_are_used_as_by_the_real_tools(string line) =>
+        CompareAsync("dev=$(losetup -f --show sparse.raw) || exit 99; trap 'losetup -d $dev' EXIT\n" + line, null);
+
+    private static string Unprivileged(string line) =>
+        "cat >case.sh <<'CASE'\n" + line + "\nCASE\n"
+        + "mkfifo fifo; cp base.q ro.q; chmod 444 ro.q; cp base.q secret.q; chmod 0 secret.q; mkdir -m 555 rodir; mkdir -m 0 dir000; mkdir full\n"
+        + "exec unshare -m bash -c 'mount -t tmpfs -o size=1m none full && exec setpriv --bounding-set=-all --inh-caps=-all bash case.sh'";
 
     private static TheoryData<string> Read(string file) =>
         [.. File.ReadLines(Path.Combine(AppContext.BaseDirectory, "Cases", file)).Where(line => line.Length > 0)];
@@ -68,6 +102,7 @@ public sealed partial class CaseTests : IDisposable
     /// <summary>Takes out times, rates, the texts of help, and sentences that are each tool's own.</summary>
     private static string Settle(string output)
     {
+        output = Loop().Replace(output, "DEVICE");
         output = Times().Replace(output, " ops");
         output = Values().Replace(output, ",T");
         output = UsageLines().Replace(output, "$1 USAGE");
@@ -75,6 +110,9 @@ public sealed partial class CaseTests : IDisposable
         output = Compressed().Replace(output, "");
         return HelpText().Replace(output, "HELP");
     }
+
+    [GeneratedRegex("/dev/loop[0-9]+")]
+    private static partial Regex Loop();
 
     [GeneratedRegex(" ops; .*")]
     private static partial Regex Times();
