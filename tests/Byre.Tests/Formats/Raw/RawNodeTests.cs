@@ -56,8 +56,22 @@ public class RawNodeTests
         await edge.DisposeAsync();
     }
 
+    [Fact]
+    public async Task A_window_may_begin_anywhere()
+    {
+        var content = Enumerable.Range(0, 4096).Select(i => (byte)(i % 251)).ToArray();
+        var (_, edge) = Open(new MemoryNode(content), new RawOptions { Offset = 100 });
+        Assert.Equal(4096, edge.Length); // 3996 bytes, in whole sectors
+        var buffer = new byte[4096];
+        await edge.ReadAsync(0, buffer);
+        Assert.Equal([.. content[100..], .. new byte[100]], buffer);
+        await edge.WriteAsync(0, new byte[] { 7 });
+        await edge.ReadAsync(0, buffer.AsMemory(0, 2));
+        Assert.Equal([7, content[101]], buffer[..2]);
+        await edge.DisposeAsync();
+    }
+
     [Theory]
-    [InlineData(100L, null)]
     [InlineData(-512L, null)]
     [InlineData(8192L, null)]
     [InlineData(0L, 100L)]
