@@ -61,7 +61,18 @@ internal static class ConvertCommand
             var image = await target.OpenAsync(sources, cache).ConfigureAwait(false);
             try
             {
+                // Killed meanwhile, nobody can take the target for a whole one.
+                var mark = options.NoCreate ? null : image.Node as IIncompleteMark;
+                if (mark is not null)
+                {
+                    await mark.MarkIncompleteAsync().ConfigureAwait(false);
+                }
+
                 await CopyAsync(options, context, sources, image, target.Backing is not null, progress).ConfigureAwait(false);
+                if (mark is not null)
+                {
+                    await mark.MarkCompleteAsync().ConfigureAwait(false);
+                }
             }
             catch
             {

@@ -1,5 +1,8 @@
 using System.Diagnostics;
 using System.Globalization;
+using System.Text.RegularExpressions;
+using Byre.Interop.Check;
+using Byre.Interop.Img;
 
 namespace Byre.Interop.Conversion;
 
@@ -55,6 +58,39 @@ public sealed class InterruptedConvertTests : IDisposable
         Assert.Equal(Length, new FileInfo(At("target")).Length);
     }
 
+    [Theory]
+    [InlineData("")]
+    [InlineData("cluster_size=512,extended_l2=off")]
+    [InlineData("cluster_size=2M,lazy_refcounts=on,compression_type=zstd")]
+    public async Task Killed_it_leaves_an_image_that_nobody_takes_for_a_whole_one(string options)
+    {
+        var (status, _) = await InterruptAsync(9, "-O", "qcow2", "-o", $"compat=1.1{(options.Length > 0 ? "," : "")}{options}");
+        Assert.Equal(9, status);
+        Assert.True(new FileInfo(At("target")).Length > 0);
+        var theirs = QemuImg.Run("qemu-img", "info", At("target"));
+        Assert.Equal(1, theirs.Status);
+        Assert.Contains(options.StartsWith("cluster_size=512", StringComparison.Ordinal) ? "8000000000000000" : "incomplete copy", theirs.Errors, StringComparison.Ordinal);
+        foreach (var verb in new[] { "info", "check", "map" })
+        {
+            var ours = await Tools.ByreAsync(verb, At("target"));
+            Assert.Equal(1, ours.Status);
+            Assert.Contains("incomplete", ours.Errors, StringComparison.Ordinal);
+        }
+    }
+
+    [Theory]
+    [InlineData("cluster_size=64k")]
+    [InlineData("cluster_size=512")]
+    [InlineData("cluster_size=2M,extended_l2=on")]
+    public async Task Ended_it_leaves_the_header_that_create_writes(string options)
+    {
+        var small = At("small");
+        File.WriteAllBytes(small, new byte[1 << 20]);
+        Assert.Equal(0, (await Tools.ByreAsync("convert", "-f", "raw", "-O", "qcow2", "-o", options, small, At("target"))).Status);
+        Assert.Equal(0, (await Tools.ByreAsync("create", "-q", "-f", "qcow2", "-o", options, At("created"), "1M")).Status);
+        Assert.Equal(File.ReadAllBytes(At("created")), File.ReadAllBytes(At("target")));
+    }
+
     [Fact]
     public async Task A_data_file_made_for_the_target_goes_with_it()
     {
@@ -90,7 +126,7 @@ public sealed class InterruptedConvertTests : IDisposable
 
         var rest = await process.StandardOutput.ReadToEndAsync();
         await process.WaitForExitAsync();
-        return (int.Parse(rest.Split('\n', StringSplitOptions.RemoveEmptyEntries)[^1], CultureInfo.InvariantCulture), await errors);
+        return (int.Parse(Regex.Match(rest, @"(\d+)\n\z").Groups[1].Value, CultureInfo.InvariantCulture), await errors);
     }
 
     private string At(string name) => Path.Combine(directory, name);

@@ -8,14 +8,14 @@ internal sealed class LoopMount : IDisposable
     private readonly string directory = Directory.CreateTempSubdirectory("byre-loop-").FullName;
 
     /// <summary>Makes and mounts it.</summary>
-    /// <param name="make">The command that makes it, without the file's name.</param>
+    /// <param name="make">The command that makes it, without the file's name; or "tmpfs", which needs no device.</param>
     /// <param name="size">Its size, as truncate takes it.</param>
     public LoopMount(string make, string size)
     {
         Path = System.IO.Path.Combine(directory, "m");
         try
         {
-            Shell($"cd '{directory}' && truncate -s {size} fs.img && {make} fs.img >/dev/null && mkdir m && mount -o loop fs.img m");
+            Shell(make == "tmpfs" ? $"mkdir '{Path}' && mount -t tmpfs -o size={size} tmpfs '{Path}'" : $"cd '{directory}' && truncate -s {size} fs.img && {make} fs.img >/dev/null && mkdir m && mount -o loop fs.img m");
         }
         catch
         {

@@ -10,7 +10,7 @@ using Byre.Nodes;
 namespace Byre.Formats.Qcow2;
 
 /// <summary>A qcow2 image: wires the classes that do the work.</summary>
-public sealed class Qcow2Node : BlockNode, IBackedNode, IKnownZero, IImageCheck, ICopyRangeTarget
+public sealed class Qcow2Node : BlockNode, IBackedNode, IKnownZero, IImageCheck, ICopyRangeTarget, IIncompleteMark
 {
     private const int DirtyBytes = 8 << 20;
     private const int PendingLimit = 65536;
@@ -353,6 +353,16 @@ public sealed class Qcow2Node : BlockNode, IBackedNode, IKnownZero, IImageCheck,
     /// <inheritdoc/>
     public ValueTask<CheckReport> CheckAsync(RepairMode repair, IProgress<double>? progress = null) =>
         Qcow2Checker.CheckAsync(File, Header, DataFile is not null, repair, progress);
+
+    /// <inheritdoc/>
+    public ValueTask MarkIncompleteAsync() => Header.Version < 3
+        ? default
+        : headers.RewriteAsync(h => h with { Incompatible = h.Incompatible | IncompatibleFeatures.Incomplete });
+
+    /// <inheritdoc/>
+    public ValueTask MarkCompleteAsync() => (Header.Incompatible & IncompatibleFeatures.Incomplete) == 0
+        ? default
+        : headers.RewriteAsync(h => h with { Incompatible = h.Incompatible & ~IncompatibleFeatures.Incomplete });
 
     /// <inheritdoc/>
     public override PermissionSet PermissionsForChild(ChildRole role, PermissionSet parents) =>

@@ -200,6 +200,11 @@ internal static class HeaderParser
     private static void CheckFeatures(Qcow2Header header, string fileName)
     {
         var unknown = (ulong)header.Incompatible & ~KnownIncompatible;
+        if (unknown == (ulong)IncompatibleFeatures.Incomplete)
+        {
+            throw Failure(fileName, ErrorCode.NotSupported, "The image is incomplete: the copy that was to fill it has not ended");
+        }
+
         if (unknown != 0)
         {
             throw Failure(fileName, ErrorCode.NotSupported, $"it uses qcow2 features that are not known here: {NamesOf(header, unknown)}");

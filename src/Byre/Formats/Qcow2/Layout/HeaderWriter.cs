@@ -74,7 +74,7 @@ internal static class HeaderWriter
     }
 
     /// <summary>The names of the features this program knows, in the order of the table's readers: by kind, then by bit.</summary>
-    internal static IReadOnlyList<FeatureName> KnownNames(bool withAllZero)
+    internal static IReadOnlyList<FeatureName> KnownNames(bool withAllZero, bool isIncomplete = false)
     {
         List<FeatureName> names =
         [
@@ -87,6 +87,11 @@ internal static class HeaderWriter
             new(2, 0, "bitmaps"),
             new(2, 1, "raw external data"),
         ];
+        if (isIncomplete)
+        {
+            names.Insert(names.FindIndex(n => n.Kind == 1), new FeatureName(0, 63, "incomplete copy"));
+        }
+
         if (withAllZero)
         {
             names.Add(new FeatureName(2, 2, "all zero"));
@@ -97,7 +102,8 @@ internal static class HeaderWriter
 
     private static byte[] FeatureTable(Qcow2Header header)
     {
-        var names = KnownNames((header.Autoclear & AutoclearFeatures.AllZero) != 0);
+        var names = KnownNames(
+            (header.Autoclear & AutoclearFeatures.AllZero) != 0, (header.Incompatible & IncompatibleFeatures.Incomplete) != 0);
         var table = new byte[names.Count * FeatureNameLength];
         for (var i = 0; i < names.Count; i++)
         {

@@ -21,4 +21,10 @@ public enum IncompatibleFeatures : ulong
 
     /// <summary>L2 entries are 16 bytes long and describe 32 subclusters each.</summary>
     ExtendedL2 = 16,
+
+    /// <summary>
+    /// A copy into the image has not ended (an extension of this program: any other bit that is not known has the same
+    /// effect). Such an image is not opened.
+    /// </summary>
+    Incomplete = 1UL << 63,
 }

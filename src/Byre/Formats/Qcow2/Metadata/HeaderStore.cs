@@ -77,6 +77,30 @@ internal sealed class HeaderStore
     /// </summary>
     public ValueTask SettleAsync() => Volatile.Read(ref isUncertain) ? UpdateAsync(static h => h) : default;
 
+    /// <summary>
+    /// Changes the features, and the names that the header has for them: one write of the whole header. Only for images that
+    /// this program has made, since extensions may move. It is on stable storage when this completes.
+    /// </summary>
+    public async ValueTask RewriteAsync(Func<Qcow2Header, Qcow2Header> change)
+    {
+        await mutex.WaitAsync().ConfigureAwait(false);
+        try
+        {
+            var next = change(header);
+            var bytes = next.ToBytes();
+            var cluster = new byte[Math.Max(Sector, Math.Max(bytes.Length, header.ToBytes().Length))];
+            bytes.CopyTo(cluster, 0);
+            await file.WriteAsync(0, cluster).ConfigureAwait(false);
+            await file.FlushAsync().ConfigureAwait(false);
+            cluster.AsSpan(0, Sector).CopyTo(sector);
+            Volatile.Write(ref header, next);
+        }
+        finally
+        {
+            mutex.Release();
+        }
+    }
+
     /// <summary>Metadata contradicts itself: marks the image, so that nobody writes to it before it is repaired.</summary>
     /// <returns>The failure to throw.</returns>
     public async ValueTask<BlockException> CorruptAsync(string what, long? offset = null)
