@@ -76,10 +76,12 @@ internal static class CompareCommand
 
             await using (second.ConfigureAwait(false))
             {
+                var isStrict = arguments.Has("strict");
                 var comparison = new ImageComparison(
-                    new ComparedImage(first.Edge, arguments.Operands[0]), new ComparedImage(second.Edge, arguments.Operands[1]))
+                    await ComparedImage.OfAsync(first.Edge, arguments.Operands[0], isStrict).ConfigureAwait(false),
+                    await ComparedImage.OfAsync(second.Edge, arguments.Operands[1], isStrict).ConfigureAwait(false))
                 {
-                    IsStrict = arguments.Has("strict"),
+                    IsStrict = isStrict,
                     Say = arguments.Has("quiet") ? null : line => context.Output.Write(line + "\n"),
                     Progress = progress,
                     Stopping = context.Stopping,

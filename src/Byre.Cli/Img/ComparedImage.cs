@@ -10,14 +10,11 @@ internal sealed class ComparedImage
     private readonly BlockEdge edge;
     private BlockStatus current;
 
-    /// <summary>Takes an image.</summary>
-    /// <param name="edge">The edge to it, kept by its owner.</param>
-    /// <param name="name">What messages call it.</param>
-    public ComparedImage(BlockEdge edge, string name)
+    private ComparedImage(BlockEdge edge, string name, StatusReader statuses)
     {
         this.edge = edge;
         Name = name;
-        statuses = new StatusReader(new BackingChain(edge), ExtentPrecision.Exact);
+        this.statuses = statuses;
     }
 
     /// <summary>What messages call it.</summary>
@@ -25,6 +22,27 @@ internal sealed class ComparedImage
 
     /// <summary>Bytes.</summary>
     public long Length => edge.Length;
+
+    /// <summary>Takes an image.</summary>
+    /// <param name="edge">The edge to it, kept by its owner.</param>
+    /// <param name="name">What messages call it.</param>
+    /// <param name="isStrict">
+    /// What it says of its allocation is compared too: then the holes of its file count only where qemu-img counts them.
+    /// </param>
+    /// <exception cref="ImgFailure">Status 3: the image's tables cannot be read.</exception>
+    public static async ValueTask<ComparedImage> OfAsync(BlockEdge edge, string name, bool isStrict)
+    {
+        var chain = new BackingChain(edge);
+        try
+        {
+            var precision = isStrict ? await PreallocationProbe.PrecisionForAsync(chain).ConfigureAwait(false) : ExtentPrecision.Exact;
+            return new ComparedImage(edge, name, new StatusReader(chain, precision));
+        }
+        catch (BlockException e)
+        {
+            throw new ImgFailure($"'{name}': its allocation cannot be told: {e.Message}", 3, e);
+        }
+    }
 
     /// <summary>What is at an offset, up to <paramref name="end"/> at most. Ask in ascending order.</summary>
     /// <exception cref="ImgFailure">Status 3: the image's tables cannot be read.</exception>

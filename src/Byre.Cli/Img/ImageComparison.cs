@@ -74,7 +74,7 @@ internal sealed class ImageComparison(ComparedImage first, ComparedImage second)
             var a = await first.StatusAsync(at, common).ConfigureAwait(false);
             var b = await second.StatusAsync(at, common).ConfigureAwait(false);
             var end = Math.Min(a.End, b.End);
-            if (IsStrict && !HaveSameStatus(a, b))
+            if (IsStrict && (!HaveSameStatus(a, b) || (a.End == common) != (b.End == common)))
             {
                 return await DrainAsync(at, total).ConfigureAwait(false)
                     ?? $"Strict mode: Offset {at} block status mismatch!";
@@ -121,7 +121,7 @@ internal sealed class ImageComparison(ComparedImage first, ComparedImage second)
         return await DrainAsync(total, total).ConfigureAwait(false);
     }
 
-    /// <summary>The flags QEMU compares in strict mode; the offsets may differ.</summary>
+    /// <summary>The flags QEMU compares in strict mode (and the one for "this reaches the end"); the offsets may differ.</summary>
     private static bool HaveSameStatus(in BlockStatus a, in BlockStatus b) =>
         a.Present == b.Present && a.Zero == b.Zero && a.Data == b.Data && a.Compressed == b.Compressed && a.Offset >= 0 == b.Offset >= 0;
 
@@ -170,10 +170,8 @@ internal sealed class ImageComparison(ComparedImage first, ComparedImage second)
     private static string Mismatch(long offset) => $"Content mismatch at offset {offset}!";
 
     private Task<long> ComparePieceAsync(long at, int length, BlockStatus a, BlockStatus b) =>
-        a.Zero && !a.Present ? FindNonZeroAsync(second, at, length)
-        : b.Zero && !b.Present ? FindNonZeroAsync(first, at, length)
-        : a.Zero ? FindSectorAsync(second, at, length)
-        : b.Zero ? FindSectorAsync(first, at, length)
+        a.Zero ? FindNonZeroAsync(second, at, length)
+        : b.Zero ? FindNonZeroAsync(first, at, length)
         : Task.Run(() => CompareDataAsync(at, length));
 
     private async Task<long> CompareDataAsync(long at, int length)
@@ -187,18 +185,12 @@ internal sealed class ImageComparison(ComparedImage first, ComparedImage second)
         return same == length ? -1 : at + (same / Sector * Sector);
     }
 
-    private static async Task<long> FindSectorAsync(ComparedImage image, long at, int length)
-    {
-        var found = await FindNonZeroAsync(image, at, length).ConfigureAwait(false);
-        return found < 0 ? found : at + ((found - at) / Sector * Sector);
-    }
-
     private static Task<long> FindNonZeroAsync(ComparedImage image, long at, int length) => Task.Run(async () =>
     {
         using var buffer = BufferPool.Rent(length);
         var memory = buffer.Memory[..length];
         await image.ReadAsync(at, memory).ConfigureAwait(false);
         var found = memory.Span.IndexOfAnyExcept((byte)0);
-        return found < 0 ? -1L : at + found;
+        return found < 0 ? -1L : at + (found / Sector * Sector);
     });
 }
