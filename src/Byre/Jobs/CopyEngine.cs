@@ -130,6 +130,7 @@ public sealed class CopyEngine
         Unreadable = options.Unreadable,
         Stop = stop,
         BufferSize = bufferSize,
+        Unit = unit,
         Grain = fillsZeroes ? 0 : options.Compressed ? unit : options.SparseBytes,
         FillsZeroes = fillsZeroes,
         ZeroFrom = zeroFrom,

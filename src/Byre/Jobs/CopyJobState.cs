@@ -30,6 +30,9 @@ internal sealed class CopyJobState
     /// <summary>Bytes of a worker's buffer.</summary>
     public required int BufferSize { get; init; }
 
+    /// <summary>Compressed data is written in multiples of so many bytes; 1 where it is not compressed.</summary>
+    public required int Unit { get; init; }
+
     /// <summary>Zeroes are looked for in blocks of so many bytes; 0: not at all.</summary>
     public required long Grain { get; init; }
 

@@ -198,8 +198,21 @@ internal sealed class CopyWorker(CopyJobState job) : IDisposable
     /// <param name="turn">The chunk whose turn ends with this write, or -1.</param>
     private async ValueTask WriteAsync(long offset, ReadOnlyMemory<byte> data, long turn)
     {
+        var tail = (job.WriteFlags & WriteFlags.Compressed) != 0 && offset + data.Length < job.Target.Length
+            ? (int)((offset + data.Length) % job.Unit)
+            : 0;
+        if (tail > 0 && tail < data.Length)
+        {
+            await WriteAsync(offset, data[..^tail], turn: -1).ConfigureAwait(false);
+            await WriteAsync(offset + data.Length - tail, data[^tail..], turn).ConfigureAwait(false);
+            return;
+        }
+
+        // Part of a cluster, where the target goes on behind the source's end, cannot be compressed.
+        var flags = tail > 0 ? job.WriteFlags & ~WriteFlags.Compressed : job.WriteFlags;
+
         // A compressing target takes its place in the queue when the write begins; others allocate as soon as it begins.
-        var passesFirst = turn >= 0 && (job.WriteFlags & WriteFlags.Compressed) == 0;
+        var passesFirst = turn >= 0 && (flags & WriteFlags.Compressed) == 0;
         if (passesFirst)
         {
             job.Order.Pass(turn);
@@ -207,7 +220,7 @@ internal sealed class CopyWorker(CopyJobState job) : IDisposable
 
         try
         {
-            var pending = job.Target.WriteAsync(offset, data, job.WriteFlags);
+            var pending = job.Target.WriteAsync(offset, data, flags);
             if (turn >= 0 && !passesFirst)
             {
                 job.Order.Pass(turn);

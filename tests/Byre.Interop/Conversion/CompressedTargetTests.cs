@@ -28,6 +28,26 @@ public sealed class CompressedTargetTests : IDisposable
     }
 
     [Theory]
+    [InlineData(1000448)]
+    [InlineData(2000384)]
+    public async Task A_target_that_is_there_may_go_on_behind_a_short_last_cluster(long length)
+    {
+        var raw = Path.Combine(directory, "disk.raw");
+        var target = Path.Combine(directory, "target.qcow2");
+        TestDisks.Make(raw, 1000448, 12, seed: 3);
+        QemuImg.Must("qemu-img", "create", "-q", "-f", "qcow2", target, $"{length}");
+        QemuImg.Must("qemu-io", "-c", $"write -q -P 7 0 {length}", target);
+        var ours = await Tools.ByreAsync("convert", "-c", "-n", "-f", "raw", "-O", "qcow2", raw, target);
+        Assert.True(ours.Status == 0, ours.Errors);
+        QemuImg.Must("qemu-img", "check", "-f", "qcow2", target);
+        QemuImg.Must("qemu-img", "convert", "-O", "raw", target, raw + ".back");
+        var expected = new byte[length];
+        expected.AsSpan().Fill(7);
+        File.ReadAllBytes(raw).CopyTo(expected, 0);
+        Assert.Equal(expected, File.ReadAllBytes(raw + ".back"));
+    }
+
+    [Theory]
     [InlineData("512", "zlib")]
     [InlineData("512", "zstd")]
     [InlineData("1k", "zlib")]
