@@ -49,6 +49,19 @@ public sealed class KeptFilesTests : IDisposable
     }
 
     [Fact]
+    public async Task What_contradicts_itself_is_no_success_though_qemu_img_says_so()
+    {
+        // qemu-img prints an error, copies nothing and ends with 0: a script goes on without its data.
+        QemuImg.Must("qemu-img", "create", "-q", "-f", "raw", At("base"), "1M");
+        QemuImg.Must("qemu-img", "create", "-q", "-f", "qcow2", At("target"), "1M");
+        string[] words = ["convert", "-n", "--target-is-zero", "-B", At("base"), "-F", "raw", "-f", "raw", "-O", "qcow2", At("base"), At("target")];
+        Assert.Equal(0, QemuImg.Run("qemu-img", words).Status);
+        var ours = await Tools.ByreAsync(words);
+        Assert.Equal(1, ours.Status);
+        Assert.Contains("--target-is-zero", ours.Errors, StringComparison.Ordinal);
+    }
+
+    [Fact]
     public async Task A_file_that_somebody_uses_is_not_emptied()
     {
         QemuImg.Must("qemu-img", "create", "-q", "-f", "raw", At("base"), "1M");

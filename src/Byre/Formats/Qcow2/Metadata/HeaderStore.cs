@@ -78,8 +78,9 @@ internal sealed class HeaderStore
     public ValueTask SettleAsync() => Volatile.Read(ref isUncertain) ? UpdateAsync(static h => h) : default;
 
     /// <summary>
-    /// Changes the features, and the names that the header has for them: one write of the whole header. Only for images that
-    /// this program has made, since extensions may move. It is on stable storage when this completes.
+    /// Changes the features, and the names that the header has for them. Only for images that this program has made, since
+    /// extensions may move. It is on stable storage when this completes; the first sector, which has the features, is written
+    /// last.
     /// </summary>
     public async ValueTask RewriteAsync(Func<Qcow2Header, Qcow2Header> change)
     {
@@ -90,7 +91,13 @@ internal sealed class HeaderStore
             var bytes = next.ToBytes();
             var cluster = new byte[Math.Max(Sector, Math.Max(bytes.Length, header.ToBytes().Length))];
             bytes.CopyTo(cluster, 0);
-            await file.WriteAsync(0, cluster).ConfigureAwait(false);
+            if (cluster.Length > Sector)
+            {
+                await file.WriteAsync(Sector, cluster.AsMemory(Sector)).ConfigureAwait(false);
+                await file.FlushAsync().ConfigureAwait(false);
+            }
+
+            await file.WriteAsync(0, cluster.AsMemory(0, Sector)).ConfigureAwait(false);
             await file.FlushAsync().ConfigureAwait(false);
             cluster.AsSpan(0, Sector).CopyTo(sector);
             Volatile.Write(ref header, next);
