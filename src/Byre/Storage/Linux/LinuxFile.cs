@@ -499,7 +499,15 @@ internal sealed unsafe class LinuxFile : HostFile
 
     internal override void AbortLocks() => locks?.Abort();
 
-    public override void Dispose() => handle.Dispose();
+    public override void Dispose()
+    {
+        if (!handle.IsClosed)
+        {
+            locks?.Close();
+        }
+
+        handle.Dispose();
+    }
 
     private bool Allocate(int mode, long offset, long length)
     {

@@ -47,6 +47,12 @@ internal sealed unsafe class PermissionLocks(int fd, string fileName)
     /// <summary>The prepared set was given up: gives back what only it needed.</summary>
     internal void Abort() => Release(committed);
 
+    /// <summary>
+    /// Gives everything back at once. Closing the file alone would not, while a process that this one is about to start still
+    /// has a copy of the descriptor.
+    /// </summary>
+    internal void Close() => Release(PermissionSet.Nothing);
+
     private void Release(PermissionSet keep)
     {
         for (var i = 0; i < Count; i++)
