@@ -90,9 +90,9 @@ internal static class CreatePlanner
             }
         }
 
-        foreach (var key in set.Rest.Keys.Order(StringComparer.Ordinal))
+        if (set.Rest.Count > 0)
         {
-            throw Invalid($"The format '{request.Format}' has no creation option '{key}'");
+            throw Invalid($"The format '{request.Format}' has no creation option '{set.Rest.Keys.Min(StringComparer.Ordinal)}'");
         }
 
         return values;

@@ -78,9 +78,9 @@ internal sealed class OptionSet(Dictionary<string, string> options)
     /// <exception cref="BlockException">Something is left.</exception>
     public void CheckEmpty(string driver)
     {
-        foreach (var key in options.Keys.Order(StringComparer.Ordinal))
+        if (options.Count > 0)
         {
-            throw Invalid($"The {driver} driver has no option '{key}'");
+            throw Invalid($"The {driver} driver has no option '{options.Keys.Min(StringComparer.Ordinal)}'");
         }
     }
 

@@ -60,14 +60,7 @@ internal readonly record struct ImageGeometry
     internal static int MaxL1Entries => Qcow2Limits.MaxL1Bytes / 8;
 
     /// <summary>The longest disk that the largest L1 table can map.</summary>
-    internal long MaxSize
-    {
-        get
-        {
-            var max = (Int128)MaxL1Entries << L1Shift;
-            return max > long.MaxValue ? long.MaxValue : (long)max;
-        }
-    }
+    internal long MaxSize => MaxL1Entries > long.MaxValue >> L1Shift ? long.MaxValue : (long)MaxL1Entries << L1Shift;
 
     internal static ImageGeometry From(Qcow2Header header) => From(
         header.ClusterBits, header.HasSubclusters, header.RefcountOrder, header.Version, header.HasDataFile);
