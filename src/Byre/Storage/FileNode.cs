@@ -11,14 +11,14 @@ public sealed class FileNode : BlockNode, ICopyRangeTarget
 {
     private readonly HostFile file;
     private readonly FileNodeOptions options;
-    private readonly Lock runLock = new();
+    private readonly LastRun lastRun;
     private long length;
-    private Run lastRun; // guarded by runLock
 
     private FileNode(HostFile file, FileNodeOptions options)
     {
         this.file = file;
         this.options = options;
+        lastRun = new LastRun(file);
         length = file.QueryLength();
         Limits = new BlockLimits
         {
@@ -65,7 +65,7 @@ public sealed class FileNode : BlockNode, ICopyRangeTarget
     {
         ArgumentNullException.ThrowIfNull(options);
         HostFile file = OperatingSystem.IsLinux() && !options.Portable
-            ? LinuxFile.Open(options.Path, options.ReadOnly, options.AutoReadOnly, options.Cache.Direct, options.Locking)
+            ? LinuxFileOpener.Open(options.Path, options.ReadOnly, options.AutoReadOnly, options.Cache.Direct, options.Locking)
             : PortableFile.Open(options.Path, options.ReadOnly, options.AutoReadOnly, FileMode.Open);
         return Wrap(file, options);
     }
@@ -82,7 +82,7 @@ public sealed class FileNode : BlockNode, ICopyRangeTarget
         ArgumentOutOfRangeException.ThrowIfNegative(length);
         var existed = File.Exists(options.Path);
         HostFile file = OperatingSystem.IsLinux() && !options.Portable
-            ? LinuxFile.Create(options.Path, exclusive: false, options.Locking)
+            ? LinuxFileOpener.Create(options.Path, options.Locking)
             : PortableFile.Open(options.Path, readOnly: false, autoReadOnly: false, FileMode.OpenOrCreate);
         try
         {
@@ -96,7 +96,7 @@ public sealed class FileNode : BlockNode, ICopyRangeTarget
                 }
 
                 file.SetLength(length);
-                Preallocate(file, 0, length, preallocation);
+                FilePreallocation.Run(file, 0, length, preallocation);
                 file.AbortLocks();
             }
             else if (file.QueryLength() < length)
@@ -158,7 +158,7 @@ public sealed class FileNode : BlockNode, ICopyRangeTarget
                 file.TryAllocate(offset, length);
             }
 
-            Forget(offset, end);
+            lastRun.Forget(offset, end);
             return new(true);
         }
 
@@ -170,7 +170,7 @@ public sealed class FileNode : BlockNode, ICopyRangeTarget
                 Grow(end);
             }
 
-            Forget(offset, end);
+            lastRun.Forget(offset, end);
         }
 
         return new(done);
@@ -181,7 +181,7 @@ public sealed class FileNode : BlockNode, ICopyRangeTarget
     {
         if (options.DiscardUnmap && file.TryDiscard(offset, length))
         {
-            Forget(offset, offset + length);
+            lastRun.Forget(offset, offset + length);
         }
 
         return default;
@@ -211,7 +211,7 @@ public sealed class FileNode : BlockNode, ICopyRangeTarget
         while (!extents.IsFull)
         {
             var at = extents.End;
-            var run = FindRun(at);
+            var run = lastRun.At(at);
             extents.Add(new BlockExtent(
                 at,
                 Math.Min(run.End, extents.RangeEnd) - at,
@@ -246,12 +246,12 @@ public sealed class FileNode : BlockNode, ICopyRangeTarget
         }
 
         file.SetLength(length);
-        Forget(Math.Min(before, length), long.MaxValue);
+        lastRun.Forget(Math.Min(before, length), long.MaxValue);
         try
         {
             if (length > before)
             {
-                Preallocate(file, before, length - before, preallocation);
+                FilePreallocation.Run(file, before, length - before, preallocation);
             }
         }
         catch (BlockException)
@@ -276,7 +276,7 @@ public sealed class FileNode : BlockNode, ICopyRangeTarget
         if (n > 0)
         {
             Grow(offset + n);
-            Forget(offset, offset + n);
+            lastRun.Forget(offset, offset + n);
         }
 
         return new(n);
@@ -314,33 +314,6 @@ public sealed class FileNode : BlockNode, ICopyRangeTarget
         }
     }
 
-    private static void Preallocate(HostFile file, long offset, long length, Preallocation preallocation)
-    {
-        if (length == 0)
-        {
-            return;
-        }
-
-        switch (preallocation)
-        {
-            case Preallocation.Metadata:
-                throw new BlockException(ErrorCode.NotSupported, $"'{file.Path}' is a plain file without metadata to preallocate", file.Path);
-            case Preallocation.Falloc when !file.TryAllocate(offset, length):
-                throw new BlockException(ErrorCode.NotSupported, $"Could not preallocate space for '{file.Path}'", file.Path);
-            case Preallocation.Full:
-                using (var zeroes = BufferPool.Rent((int)Math.Min(length, 1 << 20)))
-                {
-                    zeroes.Memory.Span.Clear();
-                    for (long at = 0; at < length; at += zeroes.Memory.Length)
-                    {
-                        file.Write(offset + at, zeroes.Memory.Span[..(int)Math.Min(zeroes.Memory.Length, length - at)]);
-                    }
-                }
-
-                break;
-        }
-    }
-
     private ValueTask ReadRest(long offset, Memory<byte> buffer, int done)
     {
         if (offset + done >= Length)
@@ -365,7 +338,7 @@ public sealed class FileNode : BlockNode, ICopyRangeTarget
     {
         file.Write(offset, data);
         Grow(offset + data.Length);
-        Forget(offset, offset + data.Length);
+        lastRun.Forget(offset, offset + data.Length);
     }
 
     private void Grow(long end)
@@ -400,47 +373,4 @@ public sealed class FileNode : BlockNode, ICopyRangeTarget
         zeroes.Memory.Span.Clear();
         file.Write(end - alignment, zeroes.Memory.Span);
     }
-
-    private void Forget(long start, long end)
-    {
-        if (Volatile.Read(ref lastRunEnd) <= start)
-        {
-            return;
-        }
-
-        lock (runLock)
-        {
-            if (lastRun.Start < end && start < lastRun.End)
-            {
-                lastRun = default;
-                Volatile.Write(ref lastRunEnd, 0);
-            }
-        }
-    }
-
-    private Run FindRun(long offset)
-    {
-        lock (runLock)
-        {
-            if (offset >= lastRun.Start && offset < lastRun.End)
-            {
-                return lastRun;
-            }
-        }
-
-        var run = file.TryFindRun(offset, out var isData, out var end)
-            ? new Run(offset, Math.Max(end, offset + 1), isData)
-            : new Run(offset, long.MaxValue, true);
-        lock (runLock)
-        {
-            lastRun = run;
-            Volatile.Write(ref lastRunEnd, run.End);
-        }
-
-        return run;
-    }
-
-    private long lastRunEnd; // a copy of lastRun.End that writers look at without the lock
-
-    private readonly record struct Run(long Start, long End, bool IsData);
 }

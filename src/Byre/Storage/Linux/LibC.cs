@@ -8,8 +8,6 @@ internal static unsafe partial class LibC
     internal const int OpenReadOnly = 0;
     internal const int OpenReadWrite = 2;
     internal const int OpenCreate = 0x40;
-    internal const int OpenExclusive = 0x80;
-    internal const int OpenTruncate = 0x200;
     internal const int OpenCloseOnExec = 0x80000;
 
     /// <summary>Opening a pipe does not wait for its other end; nothing else for files and disks.</summary>
@@ -39,20 +37,26 @@ internal static unsafe partial class LibC
     internal const uint SetFlags = 0x40086602;
     internal const int NoCowFlag = 0x00800000;
 
+    internal const int NotPermitted = 1;
     internal const int Interrupted = 4;
+    internal const int InputOutput = 5;
     internal const int NoDeviceData = 6;
-    internal const int Again = 11;
     internal const int AccessDenied = 13;
-    internal const int CrossDevice = 18;
+    internal const int IsDirectory = 21;
     internal const int Invalid = 22;
-    internal const int NotATty = 25;
+    internal const int FileTooLarge = 27;
+    internal const int NoSpace = 28;
     internal const int ReadOnlyFileSystem = 30;
     internal const int NoLocks = 37;
     internal const int NoSystemCall = 38;
     internal const int NotSupported = 95;
+    internal const int QuotaExceeded = 122;
 
     /// <summary>O_DIRECT, which is not the same number everywhere.</summary>
     internal static int OpenDirect => RuntimeInformation.ProcessArchitecture == Architecture.Arm64 ? 0x10000 : 0x4000;
+
+    /// <summary>Whether an error says that the storage failed or is full, and not that the call does not work on this file.</summary>
+    internal static bool IsStorageFailure(int errno) => errno is InputOutput or FileTooLarge or NoSpace or QuotaExceeded;
 
     [LibraryImport("libc", EntryPoint = "open", SetLastError = true, StringMarshalling = StringMarshalling.Utf8)]
     internal static partial int Open(string path, int flags, uint mode);

@@ -13,13 +13,19 @@ internal sealed unsafe class LinuxFile : HostFile
     private readonly int fd;
     private readonly FileStatus status;
     private readonly PermissionLocks? locks;
-    private int noWaitUnsupported;
-    private int cloneUnsupported;
-    private int copyUnsupported;
-    private int zeroUnsupported;
-    private int punchUnsupported;
+    private readonly FileSpace space;
+    private readonly FileRuns runs;
+    private readonly FileCopy copy;
+    private bool noWaitUnsupported;
 
-    private LinuxFile(SafeFileHandle handle, string path, bool readOnly, FileStatus status, bool direct, bool locking)
+    /// <summary>Takes an open file over: closes it when it is disposed.</summary>
+    /// <param name="handle">The open file; its descriptor does not change.</param>
+    /// <param name="path">Its path, for errors.</param>
+    /// <param name="readOnly">Opened for reading only.</param>
+    /// <param name="status">What the system says of it: a regular file or a block device.</param>
+    /// <param name="direct">Opened with O_DIRECT: requests are whole blocks.</param>
+    /// <param name="locking">Permissions are held as locks on the file.</param>
+    internal LinuxFile(SafeFileHandle handle, string path, bool readOnly, FileStatus status, bool direct, bool locking)
     {
         this.handle = handle;
         fd = (int)handle.DangerousGetHandle();
@@ -27,6 +33,9 @@ internal sealed unsafe class LinuxFile : HostFile
         IsReadOnly = readOnly;
         this.status = status;
         locks = locking ? new PermissionLocks(fd, path) : null;
+        space = new FileSpace(fd, path, IsDevice);
+        runs = new FileRuns(fd, path);
+        copy = new FileCopy(fd, path);
         var sector = 512;
         if (IsDevice)
         {
@@ -39,10 +48,6 @@ internal sealed unsafe class LinuxFile : HostFile
 
         Alignment = direct ? Math.Max(sector, status.DirectAlignment > 0 ? status.DirectAlignment : (IsDevice ? sector : ProbeAlignment)) : 1;
         MemoryAlignment = direct ? Math.Max(status.DirectMemoryAlignment, Alignment) : 1;
-        if (direct && !readOnly && Alignment < status.DirectAlignment)
-        {
-            Alignment = status.DirectAlignment;
-        }
     }
 
     internal override string Path { get; }
@@ -56,80 +61,6 @@ internal sealed unsafe class LinuxFile : HostFile
     internal override int MemoryAlignment { get; }
 
     internal override (ulong Device, ulong Inode) Identity => (status.Device, status.Inode);
-
-    /// <summary>Opens an existing file.</summary>
-    internal static LinuxFile Open(string path, bool readOnly, bool autoReadOnly, bool direct, bool locking)
-    {
-        var flags = (readOnly ? LibC.OpenReadOnly : LibC.OpenReadWrite) | LibC.OpenCloseOnExec | LibC.OpenNonBlocking | (direct ? LibC.OpenDirect : 0);
-        var fd = LibC.Open(path, flags, 0);
-        var errno = fd < 0 ? Marshal.GetLastPInvokeError() : 0;
-        if (fd < 0 && autoReadOnly && !readOnly && errno is LibC.AccessDenied or LibC.ReadOnlyFileSystem or 1)
-        {
-            readOnly = true;
-            fd = LibC.Open(path, LibC.OpenReadOnly | LibC.OpenCloseOnExec | LibC.OpenNonBlocking | (direct ? LibC.OpenDirect : 0), 0);
-            errno = fd < 0 ? Marshal.GetLastPInvokeError() : 0;
-        }
-
-        if (fd < 0)
-        {
-            throw direct && errno == LibC.Invalid
-                ? new BlockException(
-                    ErrorCode.Invalid, $"Could not open '{path}': the file system does not support O_DIRECT", path)
-                : BlockException.FromErrno(errno, $"Could not open '{path}'", path);
-        }
-
-        if (!readOnly && IsReadOnlyDevice(fd))
-        {
-            if (autoReadOnly)
-            {
-                readOnly = true;
-            }
-            else
-            {
-                new SafeFileHandle(fd, ownsHandle: true).Dispose();
-                throw new BlockException(ErrorCode.ReadOnly, $"Could not open '{path}': the device is read-only", path);
-            }
-        }
-
-        return Wrap(fd, path, readOnly, direct, locking);
-    }
-
-    private static bool IsReadOnlyDevice(int fd)
-    {
-        int answer = 0;
-        return LibC.Control(fd, LibC.BlockReadOnly, &answer) == 0 && answer != 0;
-    }
-
-    /// <summary>Makes a file, or opens the one that is there; it is not truncated.</summary>
-    internal static LinuxFile Create(string path, bool exclusive, bool locking)
-    {
-        var fd = LibC.Open(
-            path, LibC.OpenReadWrite | LibC.OpenCreate | LibC.OpenCloseOnExec | (exclusive ? LibC.OpenExclusive : 0), 0x1a4);
-        return fd < 0
-            ? throw BlockException.FromErrno(Marshal.GetLastPInvokeError(), $"Could not create '{path}'", path)
-            : Wrap(fd, path, readOnly: false, direct: false, locking);
-    }
-
-    private static LinuxFile Wrap(int fd, string path, bool readOnly, bool direct, bool locking)
-    {
-        var handle = new SafeFileHandle(fd, ownsHandle: true);
-        try
-        {
-            var status = FileStatus.Of(fd, path);
-            return status.Kind switch
-            {
-                FileKind.Directory => throw new BlockException(ErrorCode.Invalid, $"Could not open '{path}': it is a directory", path, errno: 21),
-                FileKind.Other => throw new BlockException(
-                    ErrorCode.Invalid, $"Could not open '{path}': it is neither a regular file nor a block device", path),
-                _ => new LinuxFile(handle, path, readOnly, status, direct, locking),
-            };
-        }
-        catch
-        {
-            handle.Dispose();
-            throw;
-        }
-    }
 
     /// <summary>Asks a copy-on-write file system not to copy (chattr +C); only an empty file can still change.</summary>
     internal void TrySetNoCow()
@@ -159,7 +90,7 @@ internal sealed unsafe class LinuxFile : HostFile
 
     internal override int ReadNow(long offset, Span<byte> buffer)
     {
-        if (noWaitUnsupported != 0 || Rest(buffer.Length) != 0)
+        if (noWaitUnsupported || Rest(buffer.Length) != 0)
         {
             return -1;
         }
@@ -175,7 +106,7 @@ internal sealed unsafe class LinuxFile : HostFile
 
             if (Marshal.GetLastPInvokeError() is LibC.NotSupported or LibC.NoSystemCall or LibC.Invalid)
             {
-                noWaitUnsupported = 1;
+                noWaitUnsupported = true;
             }
 
             return -1;
@@ -283,68 +214,11 @@ internal sealed unsafe class LinuxFile : HostFile
         }
     }
 
-    internal override bool TryZero(long offset, long length, bool unmap)
-    {
-        if (IsDevice)
-        {
-            if (zeroUnsupported == 0)
-            {
-                var range = stackalloc ulong[2] { (ulong)offset, (ulong)length };
-                if (LibC.Control(fd, LibC.BlockZeroOut, range) == 0)
-                {
-                    return true;
-                }
+    internal override bool TryZero(long offset, long length, bool unmap) => space.TryZero(offset, length, unmap);
 
-                zeroUnsupported = 1;
-            }
+    internal override bool TryDiscard(long offset, long length) => space.TryDiscard(offset, length);
 
-            return false;
-        }
-
-        if (unmap && TryDiscard(offset, length))
-        {
-            return true;
-        }
-
-        if (zeroUnsupported == 0)
-        {
-            if (Allocate(LibC.ZeroRange | LibC.KeepSize, offset, length))
-            {
-                return true;
-            }
-
-            zeroUnsupported = 1;
-        }
-
-        // A file system without ZERO_RANGE can punch a hole and fill it with allocated, unwritten space.
-        return TryDiscard(offset, length) && TryAllocate(offset, length);
-    }
-
-    internal override bool TryDiscard(long offset, long length)
-    {
-        if (punchUnsupported != 0)
-        {
-            return false;
-        }
-
-        if (IsDevice)
-        {
-            var range = stackalloc ulong[2] { (ulong)offset, (ulong)length };
-            if (LibC.Control(fd, LibC.BlockDiscard, range) == 0)
-            {
-                return true;
-            }
-        }
-        else if (Allocate(LibC.PunchHole | LibC.KeepSize, offset, length))
-        {
-            return true;
-        }
-
-        punchUnsupported = 1;
-        return false;
-    }
-
-    internal override bool TryAllocate(long offset, long length) => !IsDevice && Allocate(0, offset, length);
+    internal override bool TryAllocate(long offset, long length) => space.TryAllocate(offset, length);
 
     internal override void SetLength(long length)
     {
@@ -376,122 +250,20 @@ internal sealed unsafe class LinuxFile : HostFile
 
     internal override bool TryFindRun(long offset, out bool isData, out long end)
     {
-        isData = true;
-        end = 0;
         if (IsDevice)
         {
+            isData = true;
+            end = 0;
             return false;
         }
 
-        var data = LibC.Seek(fd, offset, LibC.SeekData);
-        if (data < 0)
-        {
-            if (Marshal.GetLastPInvokeError() != LibC.NoDeviceData)
-            {
-                return false;
-            }
-
-            isData = false; // no data from here to the end
-            end = Math.Max(QueryLength(), offset + 1);
-            return true;
-        }
-
-        if (data > offset)
-        {
-            isData = false;
-            end = data;
-            return true;
-        }
-
-        var hole = LibC.Seek(fd, offset, LibC.SeekHole);
-        if (hole <= offset)
-        {
-            return false; // the file shrank meanwhile, or the call failed
-        }
-
-        end = hole;
-        return true;
+        return runs.TryFind(offset, out isData, out end);
     }
 
-    internal override bool MayShareWith(HostFile source)
-    {
-        if (source is not LinuxFile from || IsDevice || from.IsDevice || Alignment > 1)
-        {
-            return false;
-        }
+    internal override bool MayShareWith(HostFile source) => CopySource(source) is { } from && copy.MayShareWith(from.fd);
 
-        // A range that no file system shares, for it is not aligned and past the end; what cannot share at all says so before.
-        LibC.CloneRangeArgument argument = new() { SourceFd = from.fd, SourceOffset = (1UL << 62) + 1, SourceLength = 1, TargetOffset = 1 };
-        return LibC.Control(fd, LibC.CloneRange, &argument) == 0 || Marshal.GetLastPInvokeError() == LibC.Invalid;
-    }
-
-    internal override long CopyFrom(HostFile source, long sourceOffset, long offset, long length, CopyRangeMode mode)
-    {
-        if (source is not LinuxFile from || IsDevice || from.IsDevice || Alignment > 1)
-        {
-            return 0;
-        }
-
-        if (cloneUnsupported == 0)
-        {
-            LibC.CloneRangeArgument argument = new()
-            {
-                SourceFd = from.fd,
-                SourceOffset = (ulong)sourceOffset,
-                SourceLength = (ulong)length,
-                TargetOffset = (ulong)offset,
-            };
-            if (LibC.Control(fd, LibC.CloneRange, &argument) == 0)
-            {
-                return length;
-            }
-
-            // EINVAL says that this range is not aligned to the file system's blocks; the others, that it never will do.
-            if (Marshal.GetLastPInvokeError() != LibC.Invalid)
-            {
-                cloneUnsupported = 1;
-            }
-        }
-
-        if (mode == CopyRangeMode.ReflinkOnly || copyUnsupported != 0)
-        {
-            return 0;
-        }
-
-        long done = 0;
-        while (done < length)
-        {
-            long inAt = sourceOffset + done;
-            long outAt = offset + done;
-            var n = LibC.CopyFileRange(from.fd, &inAt, fd, &outAt, (nint)Math.Min(length - done, 1L << 30), 0);
-            if (n > 0)
-            {
-                done += n;
-                continue;
-            }
-
-            if (n == 0)
-            {
-                break; // the source ends here
-            }
-
-            var errno = Marshal.GetLastPInvokeError();
-            if (errno == LibC.Interrupted)
-            {
-                continue;
-            }
-
-            if (errno is 28 or 5 or 27 or 122)
-            {
-                throw Failure($"Could not write to '{Path}'", outAt);
-            }
-
-            copyUnsupported = 1;
-            break;
-        }
-
-        return done;
-    }
+    internal override long CopyFrom(HostFile source, long sourceOffset, long offset, long length, CopyRangeMode mode) =>
+        CopySource(source) is { } from ? copy.Copy(from.fd, sourceOffset, offset, length, mode) : 0;
 
     internal override void PrepareLocks(PermissionSet permissions) => locks?.Prepare(permissions);
 
@@ -509,26 +281,9 @@ internal sealed unsafe class LinuxFile : HostFile
         handle.Dispose();
     }
 
-    private bool Allocate(int mode, long offset, long length)
-    {
-        while (true)
-        {
-            if (LibC.Allocate(fd, mode, offset, length) == 0)
-            {
-                return true;
-            }
-
-            switch (Marshal.GetLastPInvokeError())
-            {
-                case LibC.Interrupted:
-                    continue;
-                case 28 or 5 or 27 or 122:
-                    throw Failure($"Could not allocate space in '{Path}'", offset);
-                default:
-                    return false;
-            }
-        }
-    }
+    /// <summary>The file behind <paramref name="source"/>, where the kernel may copy from it to this one: both regular, and through the page cache here.</summary>
+    private LinuxFile? CopySource(HostFile source) =>
+        source is LinuxFile from && !IsDevice && !from.IsDevice && Alignment == 1 ? from : null;
 
     private BlockException Failure(string message, long? offset) =>
         BlockException.FromErrno(Marshal.GetLastPInvokeError(), message, Path, offset);
