@@ -150,7 +150,7 @@ public sealed class BackingChain
     public async ValueTask GetExtentsAsync(ExtentList extents, ExtentPrecision precision)
     {
         ArgumentNullException.ThrowIfNull(extents);
-        layers[0].Edge.CheckRange(layers[0].Edge.Node, extents.Offset, extents.Length);
+        EdgeChecks.Range(layers[0].Edge, layers[0].Edge.Node, extents.Offset, extents.Length);
         foreach (var layer in layers)
         {
             layer.Forget();

@@ -54,7 +54,8 @@ public sealed class BlockEdge : IAsyncDisposable
     /// <summary>A user outside the graph has it: drains hold its requests back.</summary>
     internal bool IsUser => Parent is null;
 
-    private bool IsDisposed => Volatile.Read(ref disposed) != 0;
+    /// <summary>Nothing goes through the edge any more.</summary>
+    internal bool IsDisposed => Volatile.Read(ref disposed) != 0;
 
     /// <summary>Reads; fills the whole buffer.</summary>
     /// <param name="offset">First byte.</param>
@@ -70,7 +71,7 @@ public sealed class BlockEdge : IAsyncDisposable
         ValueTask pending;
         try
         {
-            CheckRange(node, offset, buffer.Length);
+            EdgeChecks.Range(this, node, offset, buffer.Length);
             pending = node.ReadAsync(offset, buffer);
         }
         catch (Exception e)
@@ -114,7 +115,7 @@ public sealed class BlockEdge : IAsyncDisposable
         ValueTask pending;
         try
         {
-            CheckWriteRange(node, offset, data.Length);
+            EdgeChecks.WriteRange(this, node, offset, data.Length);
             node.OnDebugEvent(BlkdebugEvent.Pwritev);
             pending = node.WriteAsync(offset, data, flags);
         }
@@ -149,8 +150,8 @@ public sealed class BlockEdge : IAsyncDisposable
         var node = Node;
         try
         {
-            CheckWritable(node, offset, flags);
-            CheckWriteRange(node, offset, length);
+            EdgeChecks.Writable(this, node, offset, flags);
+            EdgeChecks.WriteRange(this, node, offset, length);
         }
         catch (BlockException e)
         {
@@ -172,8 +173,8 @@ public sealed class BlockEdge : IAsyncDisposable
         var node = Node;
         try
         {
-            CheckWritable(node, offset, WriteFlags.None);
-            CheckRange(node, offset, length);
+            EdgeChecks.Writable(this, node, offset, WriteFlags.None);
+            EdgeChecks.Range(this, node, offset, length);
         }
         catch (BlockException e)
         {
@@ -211,7 +212,7 @@ public sealed class BlockEdge : IAsyncDisposable
         ValueTask pending;
         try
         {
-            CheckRange(node, extents.Offset, extents.Length);
+            EdgeChecks.Range(this, node, extents.Offset, extents.Length);
             pending = node.GetExtentsAsync(extents, precision);
             if (pending.IsCompletedSuccessfully)
             {
@@ -240,7 +241,7 @@ public sealed class BlockEdge : IAsyncDisposable
         var node = Node;
         try
         {
-            Check(node, Perm.Resize, null);
+            EdgeChecks.Resizable(this, node);
         }
         catch (BlockException e)
         {
@@ -265,7 +266,7 @@ public sealed class BlockEdge : IAsyncDisposable
         var node = Node;
         try
         {
-            CheckWritable(node, offset, WriteFlags.None);
+            EdgeChecks.Writable(this, node, offset, WriteFlags.None);
         }
         catch (BlockException e)
         {
@@ -320,40 +321,11 @@ public sealed class BlockEdge : IAsyncDisposable
         return Node.RemoveParent(this);
     }
 
-    /// <summary>Throws unless the range lies in the node and the edge is alive.</summary>
-    internal void CheckRange(BlockNode node, long offset, long length)
-    {
-        if (IsDisposed | (offset | length) < 0 || offset > node.Length - length)
-        {
-            ThrowRange(node, offset, length);
-        }
-    }
-
-    /// <summary>
-    /// Throws unless the range lies in the node, or the node grows when it is written beyond its end and the edge may resize
-    /// it; and unless the edge is alive.
-    /// </summary>
-    internal void CheckWriteRange(BlockNode node, long offset, long length)
-    {
-        if (IsDisposed | (offset | length) < 0 || offset > node.Length - length)
-        {
-            if (IsDisposed || (offset | length) < 0 || offset > long.MaxValue - length
-                || (Permissions.Used & Perm.Resize) == 0 || !node.GrowsOnWrite)
-            {
-                ThrowRange(node, offset, length);
-            }
-        }
-    }
-
-    /// <summary>Throws unless node and edge allow a write with these flags.</summary>
-    internal void CheckWritable(BlockNode node, long offset, WriteFlags flags) =>
-        Check(node, (flags & WriteFlags.Unchanged) != 0 ? Perm.Write | Perm.WriteUnchanged : Perm.Write, offset);
-
     private ValueTask SlowReadAsync(BlockNode node, long offset, Memory<byte> buffer)
     {
         try
         {
-            CheckRange(node, offset, buffer.Length);
+            EdgeChecks.Range(this, node, offset, buffer.Length);
         }
         catch (Exception e) when (e is BlockException or ObjectDisposedException)
         {
@@ -367,8 +339,8 @@ public sealed class BlockEdge : IAsyncDisposable
     {
         try
         {
-            CheckWritable(node, offset, flags);
-            CheckWriteRange(node, offset, data.Length);
+            EdgeChecks.Writable(this, node, offset, flags);
+            EdgeChecks.WriteRange(this, node, offset, data.Length);
         }
         catch (Exception e) when (e is BlockException or ObjectDisposedException)
         {
@@ -381,25 +353,4 @@ public sealed class BlockEdge : IAsyncDisposable
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     private bool MayWrite(BlockNode node, WriteFlags flags) =>
         (Permissions.Used & Perm.Write) != 0 && (flags & WriteFlags.Unchanged) == 0 && !node.IsReadOnly;
-
-    private void Check(BlockNode node, Perm oneOf, long? offset)
-    {
-        if (node.IsReadOnly)
-        {
-            throw new BlockException(ErrorCode.ReadOnly, "The image is opened read-only.", node.Name, offset);
-        }
-
-        if ((Permissions.Used & oneOf) == 0)
-        {
-            var what = oneOf == Perm.Resize ? "resize" : "write";
-            throw new BlockException(ErrorCode.NotPermitted, $"The '{Name}' edge has no permission to {what}.", node.Name, offset);
-        }
-    }
-
-    private void ThrowRange(BlockNode node, long offset, long length)
-    {
-        ObjectDisposedException.ThrowIf(IsDisposed, this);
-        throw new BlockException(
-            ErrorCode.OutOfRange, $"The range {offset}+{length} lies outside of {node.Length} bytes.", node.Name, offset);
-    }
 }

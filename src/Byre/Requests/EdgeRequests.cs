@@ -43,11 +43,11 @@ internal static class EdgeRequests
     [AsyncMethodBuilder(typeof(PoolingAsyncValueTaskMethodBuilder))]
     public static async ValueTask ReadAsync(BlockEdge edge, BlockNode node, long offset, Memory<byte> buffer)
     {
-        edge.CheckRange(node, offset, buffer.Length);
+        EdgeChecks.Range(edge, node, offset, buffer.Length);
         var entry = await EnterAsync(edge, node, offset, buffer.Length).ConfigureAwait(false);
         try
         {
-            edge.CheckRange(node, offset, buffer.Length);
+            EdgeChecks.Range(edge, node, offset, buffer.Length);
             await AlignedReads.ReadAsync(node, offset, buffer).ConfigureAwait(false);
         }
         finally
@@ -61,11 +61,11 @@ internal static class EdgeRequests
     public static async ValueTask WriteAsync(
         BlockEdge edge, BlockNode node, long offset, ReadOnlyMemory<byte> data, WriteFlags flags)
     {
-        edge.CheckWriteRange(node, offset, data.Length);
+        EdgeChecks.WriteRange(edge, node, offset, data.Length);
         var entry = await EnterWriteAsync(edge, node, offset, data.Length).ConfigureAwait(false);
         try
         {
-            edge.CheckWriteRange(node, offset, data.Length);
+            EdgeChecks.WriteRange(edge, node, offset, data.Length);
             await AlignedWrites.WriteAsync(node, offset, data, flags).ConfigureAwait(false);
         }
         finally
@@ -77,11 +77,11 @@ internal static class EdgeRequests
     /// <summary>Write-zeroes.</summary>
     public static async ValueTask WriteZeroesAsync(BlockEdge edge, BlockNode node, long offset, long length, WriteFlags flags)
     {
-        edge.CheckWriteRange(node, offset, length);
+        EdgeChecks.WriteRange(edge, node, offset, length);
         var entry = await EnterWriteAsync(edge, node, offset, length).ConfigureAwait(false);
         try
         {
-            edge.CheckWriteRange(node, offset, length);
+            EdgeChecks.WriteRange(edge, node, offset, length);
             await ZeroRequests.WriteZeroesAsync(node, offset, length, flags).ConfigureAwait(false);
         }
         finally
@@ -93,11 +93,11 @@ internal static class EdgeRequests
     /// <summary>Discard.</summary>
     public static async ValueTask DiscardAsync(BlockEdge edge, BlockNode node, long offset, long length)
     {
-        edge.CheckRange(node, offset, length);
+        EdgeChecks.Range(edge, node, offset, length);
         var entry = node.Tracker.TryEnter() ? null : await EnterAsync(edge, node, offset, length).ConfigureAwait(false);
         try
         {
-            edge.CheckRange(node, offset, length);
+            EdgeChecks.Range(edge, node, offset, length);
             await DiscardRequests.DiscardAsync(node, offset, length).ConfigureAwait(false);
         }
         finally
@@ -141,7 +141,7 @@ internal static class EdgeRequests
         await node.Tracker.EnterUnrangedAsync(edge.IsUser).ConfigureAwait(false);
         try
         {
-            edge.CheckRange(node, extents.Offset, extents.Length);
+            EdgeChecks.Range(edge, node, extents.Offset, extents.Length);
             var before = extents.End;
             await node.GetExtentsAsync(extents, precision).ConfigureAwait(false);
             ExtentChecks.Check(node, extents, before);
@@ -156,7 +156,7 @@ internal static class EdgeRequests
     public static async ValueTask<long> CopyRangeAsync(
         BlockEdge edge, BlockNode node, long offset, BlockNode source, long sourceOffset, long length, CopyRangeMode mode)
     {
-        edge.CheckWriteRange(node, offset, length);
+        EdgeChecks.WriteRange(edge, node, offset, length);
         if (length == 0 || node is not ICopyRangeTarget target)
         {
             return 0;
@@ -180,7 +180,7 @@ internal static class EdgeRequests
             var entry = node.Tracker.TryEnter() ? null : await EnterAsync(edge, node, offset, length).ConfigureAwait(false);
             try
             {
-                edge.CheckWriteRange(node, offset, length);
+                EdgeChecks.WriteRange(edge, node, offset, length);
                 return await target.CopyRangeAsync(offset, source, sourceOffset, length, mode).ConfigureAwait(false);
             }
             finally

@@ -56,7 +56,7 @@ public sealed class RangeLease : IAsyncDisposable
     /// <param name="flags">As for <see cref="BlockEdge.WriteAsync"/>.</param>
     public async ValueTask WriteAsync(long offset, ReadOnlyMemory<byte> data, WriteFlags flags = WriteFlags.None)
     {
-        Edge.CheckWritable(Node, offset, flags);
+        EdgeChecks.Writable(Edge, Node, offset, flags);
         CheckWrite(offset, data.Length);
         if (data.IsEmpty)
         {
@@ -86,7 +86,7 @@ public sealed class RangeLease : IAsyncDisposable
     /// <param name="flags">As for <see cref="BlockEdge.WriteZeroesAsync"/>.</param>
     public async ValueTask WriteZeroesAsync(long offset, long length, WriteFlags flags = WriteFlags.None)
     {
-        Edge.CheckWritable(Node, offset, flags);
+        EdgeChecks.Writable(Edge, Node, offset, flags);
         CheckWrite(offset, length);
         if (length == 0)
         {
@@ -109,7 +109,7 @@ public sealed class RangeLease : IAsyncDisposable
     /// <param name="length">Bytes.</param>
     public async ValueTask DiscardAsync(long offset, long length)
     {
-        Edge.CheckWritable(Node, offset, WriteFlags.None);
+        EdgeChecks.Writable(Edge, Node, offset, WriteFlags.None);
         Check(offset, length);
         await DiscardRequests.DiscardAsync(Node, offset, length).ConfigureAwait(false);
     }
@@ -129,14 +129,14 @@ public sealed class RangeLease : IAsyncDisposable
     private void Check(long offset, long length)
     {
         ObjectDisposedException.ThrowIf(Volatile.Read(ref disposed) != 0, this);
-        Edge.CheckRange(Node, offset, length);
+        EdgeChecks.Range(Edge, Node, offset, length);
         CheckInside(offset, offset, length);
     }
 
     private void CheckWrite(long offset, long length)
     {
         ObjectDisposedException.ThrowIf(Volatile.Read(ref disposed) != 0, this);
-        Edge.CheckWriteRange(Node, offset, length);
+        EdgeChecks.WriteRange(Edge, Node, offset, length);
         CheckInside(Math.Min(offset, EdgeRequests.FirstByteToLease(Node, offset, length)), offset, length);
     }
 
