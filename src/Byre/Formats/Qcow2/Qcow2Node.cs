@@ -1,4 +1,3 @@
-using System.Numerics;
 using System.Runtime.ExceptionServices;
 using Byre.Formats.Qcow2.Data;
 using Byre.Formats.Qcow2.Layout;
@@ -12,28 +11,16 @@ namespace Byre.Formats.Qcow2;
 /// <summary>A qcow2 image: wires the classes that do the work.</summary>
 public sealed class Qcow2Node : BlockNode, IBackedNode, IKnownZero, IImageCheck, ICopyRangeTarget, IIncompleteMark
 {
-    private const int DirtyBytes = 8 << 20;
-    private const int PendingLimit = 65536;
-
     private readonly BlockEdge[] children;
     private readonly Qcow2OpenOptions options;
-    private readonly BlockEdge data;
     private readonly HeaderStore headers;
     private readonly ResidentTable l1;
     private readonly SliceCache l2;
     private readonly SliceCache refcounts;
-    private readonly int dirtyLimit;
-    private readonly Timer? cleaning;
-    private readonly RequestEpochs epochs;
-    private readonly Quarantine quarantine;
     private readonly WriteBackRound round;
-    private readonly GuestMap map;
-    private readonly ReadPath reads;
-    private readonly WritePath writes;
+    private readonly CacheCleaner? cleaner;
     private readonly CompressedClusters compressed;
-    private readonly CompressedWrites compressedWrites;
-    private readonly KernelWrites kernelWrites;
-    private readonly ZeroAndDiscard zeroes;
+    private readonly GuestRequests requests;
     private readonly Resize resize;
     private readonly WritePreparation preparation;
     private long length;
@@ -47,7 +34,7 @@ public sealed class Qcow2Node : BlockNode, IBackedNode, IKnownZero, IImageCheck,
         this.options = options;
         this.headers = headers;
         l1 = l1Table;
-        data = dataFile ?? file;
+        var data = dataFile ?? file;
         children = [.. new[] { file, dataFile, backing }.OfType<BlockEdge>()];
         var header = headers.Header;
         length = header.Size;
@@ -56,10 +43,9 @@ public sealed class Qcow2Node : BlockNode, IBackedNode, IKnownZero, IImageCheck,
         var sliceSize = Math.Min(4096, header.ClusterSize);
         var l2Slice = options.L2SliceBytes ?? sliceSize;
         l2 = new SliceCache(file, gate, l2Slice, SliceLimit(options.L2CacheBytes, l2Slice));
-        dirtyLimit = DirtyBytes / l2Slice;
         refcounts = new SliceCache(file, gate, sliceSize, SliceLimit(options.RefcountCacheBytes, sliceSize)) { LoadEvent = BlkdebugEvent.RefblockLoad };
-        epochs = new RequestEpochs();
-        quarantine = new Quarantine(epochs, header.ClusterSize);
+        var epochs = new RequestEpochs();
+        var quarantine = new Quarantine(epochs, header.ClusterSize);
         var guard = new OverlapGuard(options.OverlapChecks, header.ClusterBits);
         Guarded = guard;
         var allocator = new ClusterAllocator(file, gate, refcounts, refcountTable, headers, guard, roundLock);
@@ -67,38 +53,29 @@ public sealed class Qcow2Node : BlockNode, IBackedNode, IKnownZero, IImageCheck,
         l2.WriteBack = () => round.RunAsync();
         refcounts.WriteBack = () => round.RunAsync(all: true);
         preparation = new WritePreparation(headers, round, options.LazyRefcounts);
-        map = new GuestMap(file, gate, l1, l2, headers, allocator, quarantine, guard);
+        var map = new GuestMap(file, gate, l1, l2, headers, allocator, quarantine, guard);
         compressed = new CompressedClusters(file, map, headers, options.Blocking);
-        reads = new ReadPath(data, backing, map, compressed);
+        var reads = new ReadPath(data, backing, map, compressed);
         var claims = new InFlightAllocations();
-        writes = new WritePath(file, dataFile, map, reads, allocator, claims, guard, headers, options.PassDiscardOther, () => Length);
-        compressedWrites = new CompressedWrites(
+        var writes = new WritePath(file, dataFile, map, reads, allocator, claims, guard, headers, options.PassDiscardOther, () => Length);
+        var compressedWrites = new CompressedWrites(
             file, map, compressed, writes, allocator, claims, guard, headers, options.PassDiscardOther, () => Length);
-        kernelWrites = new KernelWrites(file, map, writes, allocator, claims, guard);
+        var kernelWrites = new KernelWrites(file, map, writes, allocator, claims, guard);
         var isRaw = dataFile is not null && (header.Autoclear & AutoclearFeatures.RawExternalData) != 0;
-        zeroes = new ZeroAndDiscard(dataFile, backing, map, reads, writes, claims, isRaw, options, () => Length);
+        var zeroes = new ZeroAndDiscard(dataFile, backing, map, reads, writes, claims, isRaw, options, () => Length);
         resize = new Resize(file, dataFile, backing, gate, l1, headers, allocator, guard, map, reads, writes, zeroes, round, roundLock, claims, isRaw);
+        var pressure = new WriteBackPressure(l2, quarantine, round);
+        requests = new GuestRequests(epochs, pressure, preparation, headers, data, map, reads, writes, compressedWrites, kernelWrites, zeroes);
         if (options.CacheCleanInterval > TimeSpan.Zero)
         {
-            // The timer holds the caches and not the node, so that a node that was never closed can be collected.
-            var (tables, counts) = (l2, refcounts);
-            cleaning = new Timer(
-                _ =>
-                {
-                    tables.DropUnused();
-                    counts.DropUnused();
-                },
-                null,
-                options.CacheCleanInterval,
-                options.CacheCleanInterval);
+            cleaner = new CacheCleaner(options.CacheCleanInterval, l2, refcounts);
         }
 
-        var unit = map.SubclusterSize;
         Limits = new BlockLimits
         {
             OptimalTransfer = header.ClusterSize,
             MaxTransfer = 1 << 30,
-            WriteZeroesAlignment = unit,
+            WriteZeroesAlignment = map.SubclusterSize,
             DiscardAlignment = header.ClusterSize,
         };
     }
@@ -168,16 +145,7 @@ public sealed class Qcow2Node : BlockNode, IBackedNode, IKnownZero, IImageCheck,
         ArgumentNullException.ThrowIfNull(header);
         ArgumentNullException.ThrowIfNull(options);
         var name = file.Node.FileName;
-        if (options.L2SliceBytes is { } unit && (unit < 512 || unit > header.ClusterSize || !BitOperations.IsPow2(unit)))
-        {
-            throw new BlockException(ErrorCode.Invalid, $"L2 slices must be a power of two from 512 to the cluster size ({header.ClusterSize})", name);
-        }
-
-        if (options.DiscardNoUnref && header.Version < 3)
-        {
-            throw new BlockException(ErrorCode.Invalid, $"The image '{name}' of version 2 cannot keep the mapping of what is discarded", name);
-        }
-
+        OpenChecks.CheckOptions(options, header, name);
         var writable = !options.ReadOnly && !file.Node.IsReadOnly;
         OpenChecks.Check(header, dataFile, writable && !options.ForCheck, name);
         var headers = await HeaderStore.OpenAsync(file, header, writable && !options.ForCheck).ConfigureAwait(false);
@@ -204,122 +172,24 @@ public sealed class Qcow2Node : BlockNode, IBackedNode, IKnownZero, IImageCheck,
     }
 
     /// <inheritdoc/>
-    public override ValueTask ReadAsync(long offset, Memory<byte> buffer)
-    {
-        var epoch = epochs.Enter();
-        ValueTask pending;
-        try
-        {
-            pending = reads.ReadAsync(offset, buffer);
-        }
-        catch
-        {
-            epochs.Leave(epoch);
-            throw;
-        }
-
-        if (!pending.IsCompletedSuccessfully)
-        {
-            return FinishAsync(pending, epoch);
-        }
-
-        pending.GetAwaiter().GetResult();
-        epochs.Leave(epoch);
-        return default;
-    }
+    public override ValueTask ReadAsync(long offset, Memory<byte> buffer) => requests.ReadAsync(offset, buffer);
 
     /// <inheritdoc/>
-    public override ValueTask WriteAsync(long offset, ReadOnlyMemory<byte> data, WriteFlags flags)
-    {
-        if ((flags & WriteFlags.Compressed) != 0 || !preparation.IsDone || headers.IsCorrupt)
-        {
-            return WriteSlowAsync(offset, data, flags);
-        }
-
-        var epoch = epochs.Enter();
-        ValueTask pending;
-        try
-        {
-            pending = writes.WriteAsync(offset, data);
-        }
-        catch
-        {
-            epochs.Leave(epoch);
-            throw;
-        }
-
-        if (!pending.IsCompletedSuccessfully)
-        {
-            return FinishWriteAsync(pending, epoch);
-        }
-
-        pending.GetAwaiter().GetResult();
-        epochs.Leave(epoch);
-        return NeedsRound ? round.RunAsync() : default;
-    }
+    public override ValueTask WriteAsync(long offset, ReadOnlyMemory<byte> data, WriteFlags flags) => requests.WriteAsync(offset, data, flags);
 
     /// <inheritdoc/>
-    public async ValueTask<long> CopyRangeAsync(long offset, BlockNode source, long sourceOffset, long length, CopyRangeMode mode)
-    {
-        if (DataFile is not null)
-        {
-            return 0;
-        }
-
-        await preparation.RunAsync(keepAllZero: false).ConfigureAwait(false);
-        var epoch = epochs.Enter();
-        long done;
-        try
-        {
-            done = await kernelWrites.CopyAsync(offset, source, sourceOffset, length, mode).ConfigureAwait(false);
-        }
-        finally
-        {
-            epochs.Leave(epoch);
-        }
-
-        await RoundIfNeededAsync().ConfigureAwait(false);
-        return done;
-    }
+    public ValueTask<long> CopyRangeAsync(long offset, BlockNode source, long sourceOffset, long length, CopyRangeMode mode) =>
+        DataFile is null ? requests.CopyRangeAsync(offset, source, sourceOffset, length, mode) : new(0L);
 
     /// <inheritdoc/>
     public bool MayShareBlocks(BlockNode source) => DataFile is null && File.Node is ICopyRangeTarget target && target.MayShareBlocks(source);
 
     /// <inheritdoc/>
-    public override async ValueTask<bool> TryWriteZeroesAsync(long offset, long length, WriteFlags flags)
-    {
-        await preparation.RunAsync(keepAllZero: true).ConfigureAwait(false);
-        var epoch = epochs.Enter();
-        bool done;
-        try
-        {
-            done = await zeroes.TryZeroAsync(offset, length, (flags & WriteFlags.MayUnmap) != 0).ConfigureAwait(false);
-        }
-        finally
-        {
-            epochs.Leave(epoch);
-        }
-
-        await RoundIfNeededAsync().ConfigureAwait(false);
-        return done;
-    }
+    public override ValueTask<bool> TryWriteZeroesAsync(long offset, long length, WriteFlags flags) =>
+        requests.TryWriteZeroesAsync(offset, length, (flags & WriteFlags.MayUnmap) != 0);
 
     /// <inheritdoc/>
-    public override async ValueTask DiscardAsync(long offset, long length)
-    {
-        await preparation.RunAsync(keepAllZero: true).ConfigureAwait(false);
-        var epoch = epochs.Enter();
-        try
-        {
-            await zeroes.DiscardAsync(offset, length).ConfigureAwait(false);
-        }
-        finally
-        {
-            epochs.Leave(epoch);
-        }
-
-        await RoundIfNeededAsync().ConfigureAwait(false);
-    }
+    public override ValueTask DiscardAsync(long offset, long length) => requests.DiscardAsync(offset, length);
 
     /// <inheritdoc/>
     public override ValueTask WriteBackAsync() => round.RunAsync();
@@ -328,18 +198,10 @@ public sealed class Qcow2Node : BlockNode, IBackedNode, IKnownZero, IImageCheck,
     public override ValueTask SyncAsync() => round.SyncAsync();
 
     /// <inheritdoc/>
-    public override async ValueTask GetExtentsAsync(ExtentList extents, ExtentPrecision precision)
+    public override ValueTask GetExtentsAsync(ExtentList extents, ExtentPrecision precision)
     {
         ArgumentNullException.ThrowIfNull(extents);
-        var epoch = epochs.Enter();
-        try
-        {
-            await ExtentAnswers.AnswerAsync(map, data, extents, precision).ConfigureAwait(false);
-        }
-        finally
-        {
-            epochs.Leave(epoch);
-        }
+        return requests.GetExtentsAsync(extents, precision);
     }
 
     /// <inheritdoc/>
@@ -371,7 +233,7 @@ public sealed class Qcow2Node : BlockNode, IBackedNode, IKnownZero, IImageCheck,
     /// <inheritdoc/>
     public override async ValueTask DisposeAsync()
     {
-        cleaning?.Dispose();
+        cleaner?.Dispose();
         ExceptionDispatchInfo? failure = null;
         if (!IsReadOnly)
         {
@@ -399,35 +261,4 @@ public sealed class Qcow2Node : BlockNode, IBackedNode, IKnownZero, IImageCheck,
     }
 
     private static int SliceLimit(long bytes, int sliceSize) => (int)Math.Clamp(bytes / sliceSize, 8, int.MaxValue / 4096);
-
-    private bool NeedsRound => l2.DirtyCount > dirtyLimit || quarantine.PendingCount > PendingLimit;
-
-    private ValueTask RoundIfNeededAsync() => NeedsRound ? round.RunAsync() : default;
-
-    private async ValueTask FinishAsync(ValueTask pending, long epoch)
-    {
-        try
-        {
-            await pending.ConfigureAwait(false);
-        }
-        finally
-        {
-            epochs.Leave(epoch);
-        }
-    }
-
-    private async ValueTask FinishWriteAsync(ValueTask pending, long epoch)
-    {
-        await FinishAsync(pending, epoch).ConfigureAwait(false);
-        await RoundIfNeededAsync().ConfigureAwait(false);
-    }
-
-    private async ValueTask WriteSlowAsync(long offset, ReadOnlyMemory<byte> bytes, WriteFlags flags)
-    {
-        await preparation.RunAsync(keepAllZero: false).ConfigureAwait(false);
-        var epoch = epochs.Enter();
-        await FinishWriteAsync(
-            (flags & WriteFlags.Compressed) != 0 ? compressedWrites.WriteAsync(offset, bytes) : writes.WriteAsync(offset, bytes), epoch)
-            .ConfigureAwait(false);
-    }
 }

@@ -1,3 +1,4 @@
+using System.Numerics;
 using Byre.Formats.Qcow2.Layout;
 using Byre.Formats.Qcow2.Metadata;
 using Byre.Nodes;
@@ -7,6 +8,21 @@ namespace Byre.Formats.Qcow2.Manage;
 /// <summary>What is looked at before an image is used.</summary>
 internal static class OpenChecks
 {
+    /// <summary>Throws where the options make no sense for the image.</summary>
+    /// <exception cref="BlockException"><see cref="ErrorCode.Invalid"/>; the message names the image.</exception>
+    public static void CheckOptions(Qcow2OpenOptions options, Qcow2Header header, string name)
+    {
+        if (options.L2SliceBytes is { } unit && (unit < 512 || unit > header.ClusterSize || !BitOperations.IsPow2(unit)))
+        {
+            throw new BlockException(ErrorCode.Invalid, $"L2 slices must be a power of two from 512 to the cluster size ({header.ClusterSize})", name);
+        }
+
+        if (options.DiscardNoUnref && header.Version < 3)
+        {
+            throw new BlockException(ErrorCode.Invalid, $"The image '{name}' of version 2 cannot keep the mapping of what is discarded", name);
+        }
+    }
+
     /// <summary>Throws where the image cannot be opened this way.</summary>
     public static void Check(Qcow2Header header, BlockEdge? dataFile, bool writable, string name)
     {
