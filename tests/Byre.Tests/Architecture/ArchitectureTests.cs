@@ -1,3 +1,4 @@
+using System.Reflection;
 using System.Text.RegularExpressions;
 using System.Xml.Linq;
 using Byre.Nodes;
@@ -7,9 +8,11 @@ namespace Byre.Tests.Architecture;
 /// <summary>The arrows of ARCHITECTURE.md: who may know whom, and how large a file may grow.</summary>
 public partial class ArchitectureTests
 {
-    private const int LongestFile = 600;
+    private const int LongestFile = 450;
 
     private static readonly string Root = FindRoot();
+
+    private static readonly string[] BufferPool = ["Byre.Storage.BufferPool", "Byre.Storage.PooledBuffer"];
 
     private static readonly string Engine = typeof(BlockEdge).Assembly.Location;
 
@@ -89,6 +92,66 @@ public partial class ArchitectureTests
     [Fact]
     public void Filters_name_no_format() => AssertNoUse("Byre.Filters", ["Byre.Formats"], allowed: []);
 
+    /// <summary>Jobs, formats and filters stand beside one another, and reach files through edges: of Storage they use the pool of buffers only.</summary>
+    [Theory]
+    [InlineData("Byre.Jobs", "Byre.Filters", "Byre.Bitmaps")]
+    [InlineData("Byre.Formats", "Byre.Filters", "Byre.Bitmaps")]
+    [InlineData("Byre.Filters", "Byre.Jobs", "Byre.Bitmaps")]
+    public void Neighbours_do_not_know_one_another(string room, params string[] neighbours) =>
+        AssertNoUse(room, [.. neighbours, "Byre.Storage"], BufferPool);
+
+    [Theory]
+    [InlineData("Byre.Formats.Raw", "Byre.Formats.Qcow2")]
+    [InlineData("Byre.Formats.Qcow2", "Byre.Formats.Raw")]
+    public void A_format_knows_no_other_format(string format, string other) => AssertNoUse(format, [other], allowed: []);
+
+    /// <summary>The rooms of qcow2, from the bytes up: Layout, Metadata, Data, Manage. Layout does no I/O.</summary>
+    [Theory]
+    [InlineData("Layout", "Metadata", "Data", "Manage")]
+    [InlineData("Metadata", "Data", "Manage")]
+    [InlineData("Data", "Manage")]
+    public void The_rooms_of_qcow2_know_only_those_below(string room, params string[] above) => AssertNoUse(
+        "Byre.Formats.Qcow2." + room, [.. above.Select(name => "Byre.Formats.Qcow2." + name)], allowed: []);
+
+    /// <summary>The one exception is the header, which reads its own cluster.</summary>
+    [Fact]
+    public void The_layout_of_qcow2_does_no_input_or_output()
+    {
+        var wrong = AssemblyUses.Read(Engine).Uses
+            .Where(use => use.From.StartsWith("Byre.Formats.Qcow2.Layout.", StringComparison.Ordinal) && use.From != "Byre.Formats.Qcow2.Layout.Qcow2Header")
+            .Where(use => use.To is "Byre.Nodes.BlockEdge" or "Byre.Nodes.BlockNode"
+                || use.To.StartsWith("Byre.Storage.", StringComparison.Ordinal)
+                || use.To.StartsWith("System.IO.", StringComparison.Ordinal)
+                || use.To.StartsWith("System.Threading.Tasks.", StringComparison.Ordinal));
+        Assert.Empty(wrong);
+    }
+
+    /// <summary>Pure bytes: everything but the base library is out of reach of the protocol's room.</summary>
+    [Fact]
+    public void The_protocol_imports_the_base_library_alone()
+    {
+        const string room = "Byre.Nbd.Protocol.";
+        var path = Path.Combine(AppContext.BaseDirectory, "Byre.Nbd.dll");
+        var wrong = AssemblyUses.Read(path).Uses
+            .Where(use => use.From.StartsWith(room, StringComparison.Ordinal))
+            .Where(use => !use.To.StartsWith(room, StringComparison.Ordinal) && !use.To.StartsWith("System.", StringComparison.Ordinal));
+        Assert.Empty(wrong);
+    }
+
+    /// <summary>A static field is a constant: set once, when its type is first used.</summary>
+    [Theory]
+    [InlineData("Byre")]
+    [InlineData("Byre.Blockdev")]
+    public void No_static_has_state(string assembly)
+    {
+        var wrong = from type in Assembly.Load(assembly).GetTypes()
+                    where !type.Name.Contains('<', StringComparison.Ordinal)
+                    from field in type.GetFields(BindingFlags.Static | BindingFlags.Public | BindingFlags.NonPublic | BindingFlags.DeclaredOnly)
+                    where !field.IsInitOnly && !field.IsLiteral && !field.Name.Contains('<', StringComparison.Ordinal)
+                    select $"{type.FullName}.{field.Name}";
+        Assert.Empty(wrong);
+    }
+
     [Fact]
     public void Storage_knows_nothing_that_stands_beside_or_above_it() => AssertNoUse(
         "Byre.Storage", ["Byre.Formats", "Byre.Filters", "Byre.Jobs", "Byre.Bitmaps"], allowed: []);
@@ -101,7 +164,7 @@ public partial class ArchitectureTests
     public void The_ground_knows_no_driver(string room) => AssertNoUse(
         room,
         ["Byre.Formats", "Byre.Filters", "Byre.Jobs", "Byre.Bitmaps", "Byre.Storage"],
-        allowed: ["Byre.Storage.BufferPool", "Byre.Storage.PooledBuffer"]);
+        BufferPool);
 
     [Fact]
     public void A_file_declares_one_public_type()
