@@ -75,7 +75,10 @@ public static class OptionTree
         }
         catch (JsonException e)
         {
-            throw new BlockException(ErrorCode.Invalid, $"Could not parse the JSON options: not valid JSON at byte {e.BytePositionInLine ?? 0} of line {(e.LineNumber ?? 0) + 1}", inner: e);
+            throw new BlockException(
+                ErrorCode.Invalid,
+                $"Could not parse the JSON options: not valid JSON at byte {e.BytePositionInLine ?? 0} of line {(e.LineNumber ?? 0) + 1}",
+                inner: e);
         }
         catch (InvalidOperationException e)
         {

@@ -15,10 +15,13 @@ internal sealed class NodeOpening(ImageSession session, OptionSet options, NodeS
 
     private readonly List<BlockEdge> children = [];
 
+    /// <summary>What is being opened as a whole.</summary>
     public ImageSession Session => session;
 
+    /// <summary>The node's own options; the driver takes out what it knows.</summary>
     public OptionSet Options => options;
 
+    /// <summary>What every node has, whatever its driver.</summary>
     public NodeSettings Settings => settings;
 
     /// <summary>The files of the chain so far.</summary>

@@ -7,18 +7,25 @@ namespace Byre.Blockdev.Open;
 /// <summary>The options that every driver has. A child takes those of its parent for its own, unless it is given others.</summary>
 internal sealed record NodeSettings
 {
+    /// <summary>The node's name in the graph; empty: the graph makes one up.</summary>
     public string NodeName { get; init; } = "";
 
+    /// <summary>The node is not written.</summary>
     public bool ReadOnly { get; init; }
 
+    /// <summary>A file that may not be written is opened for reading only.</summary>
     public bool AutoReadOnly { get; init; }
 
+    /// <summary>Other programs may use the image at the same time; the node must be read-only.</summary>
     public bool ForceShare { get; init; }
 
+    /// <summary>How writes reach stable storage.</summary>
     public CacheMode Cache { get; init; }
 
+    /// <summary>Discards give space back; else they do nothing.</summary>
     public bool DiscardUnmap { get; init; } = true;
 
+    /// <summary>What becomes of writes that hold nothing but zeroes.</summary>
     public ZeroDetection ZeroDetection { get; init; }
 
     /// <summary>What a child begins with: discards are passed on by the formats as they see fit, so that children do them.</summary>

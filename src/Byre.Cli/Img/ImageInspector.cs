@@ -124,7 +124,13 @@ internal sealed class ImageInspector(ImgContext context, bool forceShare)
             FileName = NodeNames.Of(node),
             Format = node.DriverName,
             Length = (node.Length + Sector - 1) / Sector * Sector,
-            Occupied = node is FileNode file ? file.AllocatedBytes : node is NullNode ? 0 : node is RawNode ? (node.PrimaryChild?.Node as FileNode)?.AllocatedBytes : null,
+            Occupied = node switch
+            {
+                FileNode file => file.AllocatedBytes,
+                NullNode => 0,
+                RawNode => (node.PrimaryChild?.Node as FileNode)?.AllocatedBytes,
+                _ => null,
+            },
             Children = children,
         };
     }

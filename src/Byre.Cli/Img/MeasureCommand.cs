@@ -1,4 +1,5 @@
 using System.Globalization;
+using System.Text;
 using Byre.Blockdev;
 using Byre.Formats.Qcow2.Layout;
 using Byre.Formats.Qcow2.Manage;
@@ -160,7 +161,7 @@ internal static class MeasureCommand
             var bits = RoundUp(header.Size, bitmap.Granularity) / bitmap.Granularity;
             var clusters = RoundUp(RoundUp(bits, 8) / 8, cluster) / cluster;
             total += (clusters * cluster) + RoundUp(clusters * 8, cluster);
-            directory += RoundUp(EntryStart + System.Text.Encoding.UTF8.GetByteCount(bitmap.Name), 8);
+            directory += RoundUp(EntryStart + Encoding.UTF8.GetByteCount(bitmap.Name), 8);
         }
 
         return total + RoundUp(directory, cluster);

@@ -33,6 +33,24 @@ internal sealed record IoOpenRequest
     /// <summary>The I/O engine asked for, or null. Only checked: the engine chooses its own.</summary>
     public string? AioMode { get; init; }
 
+    /// <summary>The request with one option more, of those that qemu-io's command line and its commands share.</summary>
+    /// <param name="letter">The option's letter; one that says nothing about how to open leaves the request as it is.</param>
+    /// <param name="value">Its value; never null for an option that takes one.</param>
+    public IoOpenRequest With(char letter, string? value) => letter switch
+    {
+        'f' => this with { Format = value },
+        'r' => this with { ReadOnly = true },
+        's' => this with { Snapshot = true },
+        'n' => this with { CacheMode = "none" },
+        'C' => this with { CopyOnRead = true },
+        'k' => this with { AioMode = "native" },
+        'i' => this with { AioMode = value },
+        't' => this with { CacheMode = value! },
+        'd' => this with { DiscardMode = value },
+        'U' => this with { ForceShare = true },
+        _ => this,
+    };
+
     /// <summary>Cache modes that make every write wait for stable storage.</summary>
     public bool WritesThrough => CacheMode is "writethrough" or "directsync";
 

@@ -62,20 +62,7 @@ internal sealed record IoOptions
         var request = new IoOpenRequest();
         foreach (var (letter, value) in parsed.Options)
         {
-            request = letter switch
-            {
-                'f' => request with { Format = value },
-                'r' => request with { ReadOnly = true },
-                's' => request with { Snapshot = true },
-                'n' => request with { CacheMode = "none" },
-                'C' => request with { CopyOnRead = true },
-                'k' => request with { AioMode = "native" },
-                'i' => request with { AioMode = value },
-                't' => request with { CacheMode = value! },
-                'd' => request with { DiscardMode = value },
-                'U' => request with { ForceShare = true },
-                _ => request,
-            };
+            request = request.With(letter, value);
         }
 
         var files = parsed.Operands;

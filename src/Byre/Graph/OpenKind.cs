@@ -8,7 +8,4 @@ public enum OpenKind
 
     /// <summary>Its external data file.</summary>
     DataFile,
-
-    /// <summary>A file that holds a part of it (formats whose images consist of several files).</summary>
-    ExtentFile,
 }

@@ -47,7 +47,10 @@ public sealed record CopyOptions
     /// <summary>Sectors that cannot be read become zeroes instead of ending the copy.</summary>
     public bool Salvage { get; init; }
 
-    /// <summary>Called for each sector that <see cref="Salvage"/> gave up: its offset in the target, and why. In the order of the offsets unless <see cref="OutOfOrder"/>, which calls it from several threads.</summary>
+    /// <summary>
+    /// Called for each sector that <see cref="Salvage"/> gave up: its offset in the target in bytes, and why. In the order of
+    /// the offsets unless <see cref="OutOfOrder"/>, which calls it from several threads.
+    /// </summary>
     public Action<long, BlockException>? Unreadable { get; init; }
 
     /// <summary>A layer of the source's chain; what only it or those below it have is left absent. Needs a single source.</summary>

@@ -21,16 +21,22 @@ internal sealed class CopyTally(IProgress<CopyProgress>? progress)
     /// <summary>Somebody wants to know.</summary>
     public bool IsWatched => progress is not null;
 
+    /// <summary>Bytes were read.</summary>
     public void Read(long bytes) => Interlocked.Add(ref read, bytes);
 
+    /// <summary>Bytes were written as data.</summary>
     public void Write(long bytes) => Interlocked.Add(ref written, bytes);
 
+    /// <summary>Bytes were written as zeroes.</summary>
     public void Zero(long bytes) => Interlocked.Add(ref zeroed, bytes);
 
+    /// <summary>Bytes were copied by the kernel.</summary>
     public void KernelCopy(long bytes) => Interlocked.Add(ref copied, bytes);
 
+    /// <summary>Zeroes that the target holds already were left out.</summary>
     public void Skip(long bytes) => Interlocked.Add(ref skipped, bytes);
 
+    /// <summary>Bytes could not be read and became zeroes.</summary>
     public void Unreadable(long bytes) => Interlocked.Add(ref unreadable, bytes);
 
     /// <summary>Data is dealt with.</summary>

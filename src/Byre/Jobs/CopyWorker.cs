@@ -7,7 +7,6 @@ namespace Byre.Jobs;
 /// <summary>Copies chunks. Each thread has one, with a buffer of its own.</summary>
 internal sealed class CopyWorker(CopyJobState job) : IDisposable
 {
-    private readonly CopyJobState job = job;
     private readonly List<(int Start, int End, bool IsZero)> runs = [];
     private readonly List<(long Offset, BlockException Failure)> lost = [];
     private IMemoryOwner<byte>? buffer;

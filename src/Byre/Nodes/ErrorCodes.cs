@@ -1,3 +1,5 @@
+using System.Runtime.InteropServices;
+
 namespace Byre.Nodes;
 
 /// <summary>The one table between <see cref="ErrorCode"/> and Linux errno values.</summary>
@@ -47,5 +49,5 @@ public static class ErrorCodes
     };
 
     /// <summary>The system's own sentence for an errno ("No space left on device").</summary>
-    public static string Describe(int errno) => System.Runtime.InteropServices.Marshal.GetPInvokeErrorMessage(errno);
+    public static string Describe(int errno) => Marshal.GetPInvokeErrorMessage(errno);
 }

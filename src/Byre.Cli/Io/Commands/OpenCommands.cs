@@ -64,19 +64,7 @@ internal static class OpenCommands
         var request = new IoOpenRequest();
         foreach (var (letter, value) in arguments.Options)
         {
-            request = letter switch
-            {
-                's' => request with { Snapshot = true },
-                'n' => request with { CacheMode = "none" },
-                'C' => request with { CopyOnRead = true },
-                'r' => request with { ReadOnly = true },
-                'k' => request with { AioMode = "native" },
-                'i' => request with { AioMode = value },
-                't' => request with { CacheMode = value! },
-                'd' => request with { DiscardMode = value },
-                'U' => request with { ForceShare = true },
-                _ => request,
-            };
+            request = request.With(letter, value);
             if (letter == 'o')
             {
                 options.Add(value!);

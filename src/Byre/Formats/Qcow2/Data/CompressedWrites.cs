@@ -1,4 +1,5 @@
 using System.Buffers;
+using System.Runtime.ExceptionServices;
 using Byre.Formats.Qcow2.Layout;
 using Byre.Formats.Qcow2.Metadata;
 using Byre.Nodes;
@@ -81,7 +82,7 @@ internal sealed class CompressedWrites(
         }
 
         await before.ConfigureAwait(false);
-        System.Runtime.ExceptionServices.ExceptionDispatchInfo? failure = null;
+        ExceptionDispatchInfo? failure = null;
         for (var i = 0; i < count; i++)
         {
             try
@@ -96,7 +97,7 @@ internal sealed class CompressedWrites(
             }
             catch (Exception e)
             {
-                failure ??= System.Runtime.ExceptionServices.ExceptionDispatchInfo.Capture(e); // the others use our buffers until they end
+                failure ??= ExceptionDispatchInfo.Capture(e); // the others use our buffers until they end
             }
         }
 
@@ -121,7 +122,10 @@ internal sealed class CompressedWrites(
             var first = map.Geometry.ClusterOf(offset);
             map.Abandon(new FreedRange(new HostOffset(first << map.ClusterBits), map.Geometry.ClusterOf(offset + (p.Length - 1)) - first + 1, false));
             throw new BlockException(
-                ErrorCode.NoSpace, $"The image '{file.Node.FileName}' is too long for another compressed cluster: its entry could not lead there", file.Node.FileName, guest);
+                ErrorCode.NoSpace,
+                $"The image '{file.Node.FileName}' is too long for another compressed cluster: its entry could not lead there",
+                file.Node.FileName,
+                guest);
         }
 
         var entry = L2Entry.Compressed(map.Geometry, offset, p.Length);

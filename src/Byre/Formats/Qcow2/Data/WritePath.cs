@@ -267,22 +267,7 @@ internal sealed class WritePath(
     private bool HoldsData(in L2Entry entry) =>
         entry.IsCompressed || (entry.HasHost(map.Geometry) && (!map.HasSubclusters || entry.DataBits != 0));
 
-    private async ValueTask<bool> IsZeroAsync(long start, long end)
-    {
-        end = Math.Min(end, imageLength());
-        while (start < end)
-        {
-            var run = await map.FindAsync(start, end - start).ConfigureAwait(false);
-            if (!reads.IsZero(run.Kind, start))
-            {
-                return false;
-            }
-
-            start += run.Length;
-        }
-
-        return true;
-    }
+    private ValueTask<bool> IsZeroAsync(long start, long end) => reads.IsZeroAsync(start, Math.Min(end, imageLength()));
 
     /// <summary>Fills a buffer with what the guest's disk holds from an offset on; past its end zeroes.</summary>
     private async ValueTask FillAsync(long guest, Memory<byte> buffer, bool isZero)

@@ -25,7 +25,7 @@ internal sealed class ZeroAndDiscard(
         if (((guest | whole) & (map.SubclusterSize - 1)) != 0)
         {
             // A part of a subcluster: it is enough if all of that reads as zeroes already.
-            return await IsZeroAsync(guest & -map.SubclusterSize, Math.Min(imageLength(), (end + map.SubclusterSize - 1) & -map.SubclusterSize))
+            return await reads.IsZeroAsync(guest & -map.SubclusterSize, Math.Min(imageLength(), (end + map.SubclusterSize - 1) & -map.SubclusterSize))
                 .ConfigureAwait(false);
         }
 
@@ -244,22 +244,6 @@ internal sealed class ZeroAndDiscard(
             {
                 return false;
             }
-        }
-
-        return true;
-    }
-
-    private async ValueTask<bool> IsZeroAsync(long start, long end)
-    {
-        while (start < end)
-        {
-            var run = await map.FindAsync(start, end - start).ConfigureAwait(false);
-            if (!reads.IsZero(run.Kind, start))
-            {
-                return false;
-            }
-
-            start += run.Length;
         }
 
         return true;

@@ -9,19 +9,25 @@ internal sealed record SnapshotEntry
     private const int FixedLength = 40;
     private const int KnownExtra = 24;
 
+    /// <summary>Where the snapshot's L1 table is, in bytes of the file.</summary>
     internal required long L1Offset { get; init; }
 
+    /// <summary>How many entries it has.</summary>
     internal required uint L1Entries { get; init; }
 
     /// <summary>The unique id, decimal digits by custom.</summary>
     internal required string Id { get; init; }
 
+    /// <summary>What a person calls it.</summary>
     internal required string Name { get; init; }
 
+    /// <summary>When it was taken: seconds since 1970.</summary>
     internal uint DateSeconds { get; init; }
 
+    /// <summary>The part of a second of that time, in nanoseconds.</summary>
     internal uint DateNanoseconds { get; init; }
 
+    /// <summary>How long the machine had run when it was taken, in nanoseconds.</summary>
     internal ulong VmClockNanoseconds { get; init; }
 
     /// <summary>Bytes of VM state; 0 where there is none.</summary>

@@ -1,3 +1,4 @@
+using System.Numerics;
 using Byre.Formats.Qcow2.Layout;
 using Byre.Nodes;
 
@@ -52,5 +53,5 @@ public sealed record Qcow2CreateOptions
         DataFileRaw && Preallocation == Preallocation.Off ? Preallocation.Metadata : Preallocation;
 
     internal ImageGeometry Geometry => ImageGeometry.From(
-        ClusterBits, ExtendedL2, System.Numerics.BitOperations.Log2((uint)RefcountBits), Version, DataFileName is not null);
+        ClusterBits, ExtendedL2, BitOperations.Log2((uint)RefcountBits), Version, DataFileName is not null);
 }

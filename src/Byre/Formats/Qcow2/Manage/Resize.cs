@@ -207,7 +207,8 @@ internal sealed class Resize(
 
         if (oldBytes > 0)
         {
-            await allocator.ReleaseAsync(new FreedRange(new HostOffset(oldOffset), (oldBytes + header.ClusterSize - 1) >> header.ClusterBits, false)).ConfigureAwait(false);
+            var given = (oldBytes + header.ClusterSize - 1) >> header.ClusterBits;
+            await allocator.ReleaseAsync(new FreedRange(new HostOffset(oldOffset), given, false)).ConfigureAwait(false);
         }
     }
 

@@ -1,3 +1,4 @@
+using System.Buffers;
 using System.Buffers.Binary;
 using Byre.Nodes;
 using Byre.Storage;
@@ -9,7 +10,7 @@ internal sealed class SequentialWriter(BlockEdge file, long start) : IDisposable
 {
     private const int BufferSize = 1 << 20;
 
-    private readonly System.Buffers.IMemoryOwner<byte> buffer = BufferPool.Rent(BufferSize);
+    private readonly IMemoryOwner<byte> buffer = BufferPool.Rent(BufferSize);
     private long written = start;
     private int filled;
 
@@ -18,6 +19,7 @@ internal sealed class SequentialWriter(BlockEdge file, long start) : IDisposable
 
     public void Dispose() => buffer.Dispose();
 
+    /// <summary>Appends a number of eight bytes, big-endian.</summary>
     internal ValueTask AppendAsync(ulong bigEndian)
     {
         BinaryPrimitives.WriteUInt64BigEndian(buffer.Memory.Span[filled..], bigEndian);
@@ -25,6 +27,7 @@ internal sealed class SequentialWriter(BlockEdge file, long start) : IDisposable
         return filled == BufferSize ? FlushAsync() : default;
     }
 
+    /// <summary>Appends bytes.</summary>
     internal async ValueTask AppendAsync(ReadOnlyMemory<byte> bytes)
     {
         while (!bytes.IsEmpty)
@@ -55,6 +58,7 @@ internal sealed class SequentialWriter(BlockEdge file, long start) : IDisposable
         }
     }
 
+    /// <summary>Writes what is still in the buffer.</summary>
     internal async ValueTask FlushAsync()
     {
         await file.WriteAsync(written, buffer.Memory[..filled]).ConfigureAwait(false);

@@ -34,9 +34,6 @@ internal sealed class StoredRefcounts
     /// <summary>Clusters that a block counts, as a power of two.</summary>
     public int BlockBits => blockBits;
 
-    /// <summary>How many blocks hold counts for clusters of the file.</summary>
-    public int BlockCount => blocks.Length;
-
     /// <summary>Reads the table and the blocks.</summary>
     public static async ValueTask<StoredRefcounts> ReadAsync(TableReader reader, Qcow2Header header)
     {
