@@ -40,6 +40,30 @@ internal static class ExternalTool
         return (process.ExitCode, await output, await error);
     }
 
+    /// <summary>Runs a program to its end, and waits on this thread.</summary>
+    /// <returns>Its exit status and what it wrote.</returns>
+    public static (int Status, string Output, string Error) Run(string program, string directory, IEnumerable<string> arguments)
+    {
+        var start = new ProcessStartInfo(program, arguments)
+        {
+            WorkingDirectory = directory,
+            RedirectStandardInput = true,
+            RedirectStandardOutput = true,
+            RedirectStandardError = true,
+        };
+        using var process = Process.Start(start) ?? throw new InvalidOperationException($"{program} does not start.");
+        process.StandardInput.Close();
+        var errors = Task.Run(process.StandardError.ReadToEnd);
+        var output = process.StandardOutput.ReadToEnd();
+        if (!process.WaitForExit(TimeSpan.FromMinutes(2)))
+        {
+            process.Kill();
+            throw new TimeoutException($"{program} {string.Join(' ', start.ArgumentList)} does not end.");
+        }
+
+        return (process.ExitCode, output, errors.Result);
+    }
+
     /// <summary>Runs a program that must succeed.</summary>
     /// <returns>What it wrote to standard output.</returns>
     public static async Task<string> RunAsync(string program, string directory, params string[] arguments)

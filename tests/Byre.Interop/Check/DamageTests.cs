@@ -30,9 +30,9 @@ public sealed class DamageTests : IDisposable
     {
         var path = BaseImages.Make(directory, name);
         var sound = File.ReadAllBytes(path);
-        var random = new Random(int.Parse(Environment.GetEnvironmentVariable("BYRE_TEST_SEED") ?? "1"));
+        var random = new Random(int.Parse(Environment.GetEnvironmentVariable("BYRE_SEED") ?? "1"));
         List<string> wrong = [];
-        var rounds = int.Parse(Environment.GetEnvironmentVariable("BYRE_TEST_ROUNDS") ?? "12");
+        var rounds = int.Parse(Environment.GetEnvironmentVariable("BYRE_ROUNDS") ?? "12");
         for (var round = 0; round < rounds; round++)
         {
             var image = new TestImage([.. sound]);
@@ -56,9 +56,9 @@ public sealed class DamageTests : IDisposable
     {
         var path = BaseImages.Make(directory, name);
         var sound = File.ReadAllBytes(path);
-        var random = new Random(int.Parse(Environment.GetEnvironmentVariable("BYRE_TEST_SEED") ?? "2"));
+        var random = new Random(int.Parse(Environment.GetEnvironmentVariable("BYRE_SEED") ?? "2"));
         List<string> wrong = [];
-        var rounds = int.Parse(Environment.GetEnvironmentVariable("BYRE_TEST_ROUNDS") ?? "8");
+        var rounds = int.Parse(Environment.GetEnvironmentVariable("BYRE_ROUNDS") ?? "8");
         for (var round = 0; round < rounds; round++)
         {
             var image = new TestImage([.. sound]);

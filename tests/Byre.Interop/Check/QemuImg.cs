@@ -1,4 +1,4 @@
-using System.Diagnostics;
+using Byre.TestTools;
 
 namespace Byre.Interop.Check;
 
@@ -9,25 +9,8 @@ internal static class QemuImg
     public static IReadOnlyList<string> Programs { get; } = Find();
 
     /// <summary>Runs a program.</summary>
-    public static (int Status, string Output, string Errors) Run(string program, params string[] arguments)
-    {
-        using var process = new Process();
-        process.StartInfo = new ProcessStartInfo(program, arguments)
-        {
-            RedirectStandardError = true, RedirectStandardOutput = true, RedirectStandardInput = true,
-        };
-        process.Start();
-        process.StandardInput.Close();
-        var errors = process.StandardError.ReadToEndAsync();
-        var output = process.StandardOutput.ReadToEnd();
-        if (!process.WaitForExit(60_000))
-        {
-            process.Kill();
-            throw new TimeoutException(program);
-        }
-
-        return (process.ExitCode, output, errors.GetAwaiter().GetResult());
-    }
+    public static (int Status, string Output, string Errors) Run(string program, params string[] arguments) =>
+        ExternalTool.Run(program, "", arguments);
 
     /// <summary>Runs a program that must succeed.</summary>
     public static void Must(string program, params string[] arguments)
@@ -39,10 +22,9 @@ internal static class QemuImg
     private static List<string> Find()
     {
         List<string> found = ["qemu-img"];
-        var newer = Environment.GetEnvironmentVariable("BYRE_TEST_QEMU_IMG") ?? "/opt/qemu10/qemu-img";
-        if (File.Exists(newer))
+        if (Environment.GetEnvironmentVariable("BYRE_QEMU10") is { Length: > 0 } newer)
         {
-            found.Add(newer);
+            found.Add(Path.Combine(newer, "qemu-img"));
         }
 
         return found;

@@ -1,6 +1,5 @@
-using Byre.Cli.Img;
-using Byre.Cli.Io;
 using Byre.Interop.Check;
+using Byre.Interop.Img;
 
 namespace Byre.Interop.Conversion;
 
@@ -36,7 +35,7 @@ public sealed class ConvertTests : IDisposable
         }
 
         var target = InDirectory("target");
-        var (status, errors) = await ByreAsync(["convert", "-f", from, "-O", to, .. extra.Split(' ', StringSplitOptions.RemoveEmptyEntries), source, target]);
+        var (status, _, errors) = await Tools.ByreAsync(["convert", "-f", from, "-O", to, .. extra.Split(' ', StringSplitOptions.RemoveEmptyEntries), source, target]);
         Assert.True(status == 0, errors);
         QemuImg.Must(Qemu, "compare", "-f", "raw", "-F", to, raw, target);
         if (to == "qcow2")
@@ -54,7 +53,7 @@ public sealed class ConvertTests : IDisposable
         QemuImg.Must(Qemu, "create", "-q", "-f", "qcow2", "-b", lower, "-F", "qcow2", upper);
         QemuImg.Must("qemu-io", "-c", "write -P 7 1M 64k", "-c", "write -z 2M 64k", upper);
         var target = InDirectory("target");
-        var (status, errors) = await ByreAsync("convert", "-O", "qcow2", "-B", lower, "-F", "qcow2", upper, target);
+        var (status, _, errors) = await Tools.ByreAsync("convert", "-O", "qcow2", "-B", lower, "-F", "qcow2", upper, target);
         Assert.True(status == 0, errors);
         QemuImg.Must(Qemu, "compare", upper, target);
         Assert.True(new FileInfo(target).Length < 1 << 20);
@@ -67,7 +66,7 @@ public sealed class ConvertTests : IDisposable
         var two = MakeDisk(6, "two.raw");
         var ours = InDirectory("ours");
         var theirs = InDirectory("theirs");
-        Assert.Equal(0, (await ByreAsync("convert", "-f", "raw", "-O", "qcow2", one, two, ours)).Status);
+        Assert.Equal(0, (await Tools.ByreAsync("convert", "-f", "raw", "-O", "qcow2", one, two, ours)).Status);
         QemuImg.Must(Qemu, "convert", "-f", "raw", "-O", "qcow2", one, two, theirs);
         QemuImg.Must(Qemu, "compare", "-f", "qcow2", "-F", "qcow2", ours, theirs);
     }
@@ -105,40 +104,19 @@ public sealed class ConvertTests : IDisposable
         var (theirs, _, _) = QemuImg.Run(QemuImg.Programs[^1], ["convert", .. arguments]);
         Assert.Equal(1, theirs);
         File.Delete(InDirectory("b"));
-        var (status, errors) = await ByreAsync(["convert", .. arguments]);
+        var (status, _, errors) = await Tools.ByreAsync(["convert", .. arguments]);
         Assert.Equal(1, status);
         Assert.StartsWith("qemu-img: ", errors, StringComparison.Ordinal);
         Assert.False(File.Exists(InDirectory("b")), errors);
         Assert.Equal(1 << 20, new FileInfo(path).Length);
     }
 
-    private static async Task<(int Status, string Errors)> ByreAsync(params string[] words)
-    {
-        using var bytes = new MemoryStream();
-        using var errors = new StringWriter();
-        using var output = new IoStdout(bytes, isTerminal: false);
-        var context = new ImgContext(output, () => errors, "qemu-img");
-        var status = await ImgApplet.RunAsync(context, ImgApplet.Find(words[0])!, words[1..]);
-        return (status, errors.ToString());
-    }
-
     private string InDirectory(string name) => Path.Combine(directory, name);
 
     private string MakeDisk(int seed, string name = "disk.raw")
     {
-        var random = new Random(seed);
         var path = InDirectory(name);
-        using var file = File.Create(path);
-        file.SetLength((6 << 20) + 512);
-        for (var i = 0; i < 12; i++)
-        {
-            var data = new byte[random.Next(1, 200_000)];
-            random.NextBytes(data.AsSpan(0, data.Length / 2)); // the rest is zero, or compresses well
-            data.AsSpan(data.Length / 2).Fill((byte)random.Next(3));
-            file.Position = random.Next((int)file.Length - data.Length);
-            file.Write(data);
-        }
-
+        TestDisks.Make(path, (6 << 20) + 512, stretches: 12, seed);
         return path;
     }
 }

@@ -1,6 +1,6 @@
-using System.Diagnostics;
 using Byre.Cli.Img;
 using Byre.Cli.Io;
+using Byre.TestTools;
 
 namespace Byre.Interop.Img;
 
@@ -10,10 +10,8 @@ internal sealed record ToolResult(int Status, string Output, string Errors);
 /// <summary>The real tool as a process, and ours in this process.</summary>
 internal static class Tools
 {
-    private static string QemuImg => Environment.GetEnvironmentVariable("BYRE_QEMU_IMG") ?? "qemu-img";
-
     /// <summary>Runs the real qemu-img in a directory.</summary>
-    public static ToolResult Qemu(string directory, params string[] words) => Run(QemuImg, directory, words);
+    public static ToolResult Qemu(string directory, params string[] words) => Run("qemu-img", directory, words);
 
     /// <summary>Runs the real qemu-io's commands on an image.</summary>
     public static void QemuIo(string directory, string image, params string[] commands)
@@ -54,11 +52,7 @@ internal static class Tools
 
     private static ToolResult Run(string program, string directory, IReadOnlyList<string> words)
     {
-        var start = new ProcessStartInfo(program, words) { WorkingDirectory = directory, RedirectStandardOutput = true, RedirectStandardError = true };
-        using var process = Process.Start(start)!;
-        var errors = process.StandardError.ReadToEndAsync();
-        var output = process.StandardOutput.ReadToEnd();
-        process.WaitForExit();
-        return new ToolResult(process.ExitCode, output, errors.Result);
+        var (status, output, errors) = ExternalTool.Run(program, directory, words);
+        return new ToolResult(status, output, errors);
     }
 }

@@ -15,23 +15,23 @@ public class Qcow2FeatureTests
     {
         var file = TestImage.Create(size, options);
         var image = await TestImage.OpenAsync(file);
-        var data = Bytes(size, 1);
+        var data = TestImage.Bytes(size, 1);
         await image.WriteAsync(0, data);
         await image.ResizeAsync(larger);
-        var end = Bytes(70000, 2);
+        var end = TestImage.Bytes(70000, 2);
         await image.WriteAsync(larger - end.Length, end);
-        Assert.Equal(data, await ReadAsync(image, 0, size));
-        Assert.Equal(new byte[5000], await ReadAsync(image, size, 5000));
+        Assert.Equal(data, await TestImage.ReadAsync(image, 0, size));
+        Assert.Equal(new byte[5000], await TestImage.ReadAsync(image, size, 5000));
         await image.DisposeAsync();
         await TestImage.CheckAsync(file, "grown");
 
         image = await TestImage.OpenAsync(file);
         Assert.Equal(larger, image.Length);
-        Assert.Equal(end, await ReadAsync(image, larger - end.Length, end.Length));
+        Assert.Equal(end, await TestImage.ReadAsync(image, larger - end.Length, end.Length));
         await image.ResizeAsync(size / 2 / 512 * 512);
         await image.ResizeAsync(size);
-        Assert.Equal(data[..(size / 2 / 512 * 512)], await ReadAsync(image, 0, size / 2 / 512 * 512));
-        Assert.Equal(new byte[size / 4], await ReadAsync(image, size - (size / 4), size / 4));
+        Assert.Equal(data[..(size / 2 / 512 * 512)], await TestImage.ReadAsync(image, 0, size / 2 / 512 * 512));
+        Assert.Equal(new byte[size / 4], await TestImage.ReadAsync(image, size - (size / 4), size / 4));
         await image.DisposeAsync();
         await TestImage.CheckAsync(file, "shrunk");
     }
@@ -44,7 +44,7 @@ public class Qcow2FeatureTests
         var file = TestImage.Create(1 << 20, "cluster_size=4k");
         var image = await TestImage.OpenAsync(file);
         await image.ResizeAsync(3 << 20, preallocation);
-        Assert.Equal(new byte[3 << 20], await ReadAsync(image, 0, 3 << 20));
+        Assert.Equal(new byte[3 << 20], await TestImage.ReadAsync(image, 0, 3 << 20));
         var extents = new ExtentList();
         extents.Reset(1 << 20, 2 << 20);
         await image.GetExtentsAsync(extents, ExtentPrecision.Layer);
@@ -61,14 +61,14 @@ public class Qcow2FeatureTests
         var file = TestImage.Create(size, options);
         var image = await TestImage.OpenAsync(file);
         var before = ((Qcow2Node)image.Node).Header.RefcountTableOffset;
-        var data = Bytes(size, 3);
+        var data = TestImage.Bytes(size, 3);
         for (var at = 0; at < size; at += 50000)
         {
             await image.WriteAsync(at, data.AsMemory(at, Math.Min(50000, size - at)));
         }
 
         Assert.Equal(options.EndsWith("64", StringComparison.Ordinal), ((Qcow2Node)image.Node).Header.RefcountTableOffset != before);
-        Assert.Equal(data, await ReadAsync(image, 0, size));
+        Assert.Equal(data, await TestImage.ReadAsync(image, 0, size));
         await image.DisposeAsync();
         await TestImage.CheckAsync(file, "full");
     }
@@ -81,7 +81,7 @@ public class Qcow2FeatureTests
         const int Size = 1 << 20;
         var file = TestImage.Create(Size, options);
         var image = await TestImage.OpenAsync(file);
-        var old = Bytes(Size / 2, 4);
+        var old = TestImage.Bytes(Size / 2, 4);
         await image.WriteAsync(1000, old);
         await image.DisposeAsync();
 
@@ -91,11 +91,11 @@ public class Qcow2FeatureTests
         TestImage.QemuImg($"snapshot -c one {path}");
         file = new MemoryNode(File.ReadAllBytes(path));
         image = await TestImage.OpenAsync(file);
-        var expected = await ReadAsync(image, 0, Size);
+        var expected = await TestImage.ReadAsync(image, 0, Size);
         var random = new Random(5);
         for (var i = 0; i < 60; i++)
         {
-            var data = Bytes(random.Next(1, 20000), i);
+            var data = TestImage.Bytes(random.Next(1, 20000), i);
             var at = random.Next(Size - data.Length);
             data.CopyTo(expected, at);
             await image.WriteAsync(at, data);
@@ -103,14 +103,14 @@ public class Qcow2FeatureTests
 
         await image.WriteZeroesAsync(200 << 10, 64 << 10, WriteFlags.MayUnmap);
         Array.Clear(expected, 200 << 10, 64 << 10);
-        Assert.Equal(expected, await ReadAsync(image, 0, Size));
+        Assert.Equal(expected, await TestImage.ReadAsync(image, 0, Size));
         await image.DisposeAsync();
         await TestImage.CheckAsync(file, "after the snapshot");
 
         await TestImage.SaveAsync(file, path);
         TestImage.QemuImg($"snapshot -a one {path}");
         image = await TestImage.OpenAsync(new MemoryNode(File.ReadAllBytes(path)));
-        Assert.Equal(old, await ReadAsync(image, 1000, old.Length));
+        Assert.Equal(old, await TestImage.ReadAsync(image, 1000, old.Length));
         await image.DisposeAsync();
     }
 
@@ -120,7 +120,7 @@ public class Qcow2FeatureTests
         var file = TestImage.Create(64 << 20, "cluster_size=64k");
         var image = await TestImage.OpenAsync(file);
         var inner = (KeepOpenNode)((Qcow2Node)image.Node).File.Node;
-        var data = Bytes(1 << 20, 6);
+        var data = TestImage.Bytes(1 << 20, 6);
         await image.WriteAsync(0, data);
         var before = inner.Writes;
         for (var at = 1; at < 20; at++)
@@ -135,7 +135,7 @@ public class Qcow2FeatureTests
         await image.GetExtentsAsync(extents, ExtentPrecision.Layer);
         Assert.Equal(1, extents.Count);
         var reads = inner.Reads;
-        await ReadAsync(image, 3 << 20, 10 << 20);
+        await TestImage.ReadAsync(image, 3 << 20, 10 << 20);
         Assert.Equal(1, inner.Reads - reads);
         await image.DisposeAsync();
         await TestImage.CheckAsync(file, "written in order");
@@ -146,7 +146,7 @@ public class Qcow2FeatureTests
     {
         var file = TestImage.Create(1 << 20, "lazy_refcounts=on");
         var image = await TestImage.OpenAsync(file);
-        await image.WriteAsync(0, Bytes(100000, 7));
+        await image.WriteAsync(0, TestImage.Bytes(100000, 7));
         await image.FlushAsync();
         var header = new byte[80];
         await file.ReadAsync(0, header);
@@ -162,7 +162,7 @@ public class Qcow2FeatureTests
     {
         var file = TestImage.Create(1 << 20, "cluster_size=64k");
         var image = await TestImage.OpenAsync(file);
-        await image.WriteAsync(0, Bytes(512, 8));
+        await image.WriteAsync(0, TestImage.Bytes(512, 8));
         await image.DisposeAsync();
         var entry = new byte[8];
         await file.ReadAsync(3 << 16, entry); // the L1 table of a small image is its fourth cluster
@@ -176,19 +176,5 @@ public class Qcow2FeatureTests
         var header = new byte[80];
         await file.ReadAsync(0, header);
         Assert.Equal(2, header[79] & 2);
-    }
-
-    private static byte[] Bytes(int length, int seed)
-    {
-        var bytes = new byte[length];
-        new Random(seed).NextBytes(bytes);
-        return bytes;
-    }
-
-    private static async Task<byte[]> ReadAsync(BlockEdge image, long offset, int length)
-    {
-        var bytes = new byte[length];
-        await image.ReadAsync(offset, bytes);
-        return bytes;
     }
 }

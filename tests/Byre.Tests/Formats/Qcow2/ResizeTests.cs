@@ -22,26 +22,26 @@ public class ResizeTests
         var file = TestImage.Create(size, options);
         var fresh = file.Length;
         var image = await TestImage.OpenAsync(file);
-        var kept = Bytes(3000, 1);
+        var kept = TestImage.Bytes(3000, 1);
         await image.WriteAsync(1000, kept);
         for (var i = 1; i < 16; i++)
         {
-            await image.WriteAsync((size / 16 * i) - 700, Bytes(100_000, i));
+            await image.WriteAsync((size / 16 * i) - 700, TestImage.Bytes(100_000, i));
         }
 
         var before = file.Length;
         await image.ResizeAsync(65536);
         Assert.InRange(file.Length, 1, Math.Min(before - 1_000_000, fresh + (128 << 10) + (6 * ((Qcow2Node)image.Node).Header.ClusterSize)));
-        Assert.Equal(kept, await ReadAsync(image, 1000, kept.Length));
+        Assert.Equal(kept, await TestImage.ReadAsync(image, 1000, kept.Length));
         await image.DisposeAsync();
         await TestImage.CheckAsync(file, "shrunk");
 
         image = await TestImage.OpenAsync(file);
         await image.ResizeAsync(size);
-        Assert.Equal(new byte[300_000], await ReadAsync(image, (size / 16) - 100_000, 300_000));
-        await image.WriteAsync(size - 5000, Bytes(5000, 3));
-        Assert.Equal(Bytes(5000, 3), await ReadAsync(image, size - 5000, 5000));
-        Assert.Equal(kept, await ReadAsync(image, 1000, kept.Length));
+        Assert.Equal(new byte[300_000], await TestImage.ReadAsync(image, (size / 16) - 100_000, 300_000));
+        await image.WriteAsync(size - 5000, TestImage.Bytes(5000, 3));
+        Assert.Equal(TestImage.Bytes(5000, 3), await TestImage.ReadAsync(image, size - 5000, 5000));
+        Assert.Equal(kept, await TestImage.ReadAsync(image, 1000, kept.Length));
         await image.DisposeAsync();
         await TestImage.CheckAsync(file, "grown again");
     }
@@ -51,7 +51,7 @@ public class ResizeTests
     {
         var file = TestImage.Create(64 << 20, "cluster_size=512,refcount_bits=64"); // a block counts 32 KiB
         var image = await TestImage.OpenAsync(file);
-        await image.WriteAsync(0, Bytes(1 << 20, 1));
+        await image.WriteAsync(0, TestImage.Bytes(1 << 20, 1));
         await image.FlushAsync();
         var before = await CountBlocksAsync(file);
         await image.ResizeAsync(100 << 10);
@@ -61,10 +61,10 @@ public class ResizeTests
         await TestImage.CheckAsync(file, "shrunk");
 
         image = await TestImage.OpenAsync(file);
-        Assert.Equal(Bytes(1 << 20, 1).AsSpan(0, 100 << 10).ToArray(), await ReadAsync(image, 0, 100 << 10));
+        Assert.Equal(TestImage.Bytes(1 << 20, 1).AsSpan(0, 100 << 10).ToArray(), await TestImage.ReadAsync(image, 0, 100 << 10));
         await image.ResizeAsync(2 << 20);
-        await image.WriteAsync(0, Bytes(2 << 20, 2));
-        Assert.Equal(Bytes(2 << 20, 2), await ReadAsync(image, 0, 2 << 20));
+        await image.WriteAsync(0, TestImage.Bytes(2 << 20, 2));
+        Assert.Equal(TestImage.Bytes(2 << 20, 2), await TestImage.ReadAsync(image, 0, 2 << 20));
         await image.DisposeAsync();
         await TestImage.CheckAsync(file, "full again");
     }
@@ -76,15 +76,15 @@ public class ResizeTests
     public async Task A_longer_backing_file_does_not_come_to_light(string options)
     {
         var backing = new MemoryNode(1 << 20);
-        await backing.WriteAsync(0, Bytes(1 << 20, 5), WriteFlags.None);
+        await backing.WriteAsync(0, TestImage.Bytes(1 << 20, 5), WriteFlags.None);
         foreach (var length in new[] { 400_384, 1 << 20, 3 << 20 })
         {
             var file = TestImage.Create(300_032, options);
             var image = await TestImage.OpenAsync(file, backing: backing);
             await image.ResizeAsync(length);
             var expected = new byte[length];
-            Bytes(1 << 20, 5).AsSpan(0, 300_032).CopyTo(expected);
-            Assert.Equal(expected, await ReadAsync(image, 0, length));
+            TestImage.Bytes(1 << 20, 5).AsSpan(0, 300_032).CopyTo(expected);
+            Assert.Equal(expected, await TestImage.ReadAsync(image, 0, length));
             await image.DisposeAsync();
             await TestImage.CheckAsync(file, $"grown to {length}");
         }
@@ -97,7 +97,7 @@ public class ResizeTests
         {
             var file = TestImage.Create(2 << 20, $"cluster_size=4k,compat={version}");
             var image = await TestImage.OpenAsync(file);
-            await image.WriteAsync(0, Bytes(2 << 20, 6));
+            await image.WriteAsync(0, TestImage.Bytes(2 << 20, 6));
             await image.DisposeAsync();
             using var scratch = new TestImage.Scratch();
             var path = scratch.File("s.qcow2");
@@ -117,13 +117,13 @@ public class ResizeTests
             }
 
             await image.ResizeAsync(512 << 10);
-            Assert.Equal(Bytes(2 << 20, 6).AsSpan(0, 512 << 10).ToArray(), await ReadAsync(image, 0, 512 << 10));
+            Assert.Equal(TestImage.Bytes(2 << 20, 6).AsSpan(0, 512 << 10).ToArray(), await TestImage.ReadAsync(image, 0, 512 << 10));
             await image.DisposeAsync();
             await TestImage.CheckAsync(file, "shrunk with a snapshot");
             await TestImage.SaveAsync(file, path);
             TestImage.QemuImg($"snapshot -a one {path}");
             image = await TestImage.OpenAsync(new MemoryNode(File.ReadAllBytes(path)));
-            Assert.Equal(Bytes(2 << 20, 6), await ReadAsync(image, 0, 2 << 20));
+            Assert.Equal(TestImage.Bytes(2 << 20, 6), await TestImage.ReadAsync(image, 0, 2 << 20));
             await image.DisposeAsync();
         }
     }
@@ -167,11 +167,11 @@ public class ResizeTests
         var file = TestImage.Create(Old, options);
         var data = options.Contains("data_file=", StringComparison.Ordinal) ? new MemoryNode(Old) : null;
         var image = await TestImage.OpenAsync(file, dataFile: data);
-        await image.WriteAsync(0, Bytes(Old, 7));
+        await image.WriteAsync(0, TestImage.Bytes(Old, 7));
         await image.ResizeAsync(New, preallocation);
         var expected = new byte[New];
-        Bytes(Old, 7).CopyTo(expected, 0);
-        Assert.Equal(expected, await ReadAsync(image, 0, New));
+        TestImage.Bytes(Old, 7).CopyTo(expected, 0);
+        Assert.Equal(expected, await TestImage.ReadAsync(image, 0, New));
         var extents = new ExtentList();
         extents.Reset(Old + 65536, New - Old - 65536);
         await image.GetExtentsAsync(extents, ExtentPrecision.Layer);
@@ -182,7 +182,7 @@ public class ResizeTests
         }
 
         var end = file.Length;
-        await image.WriteAsync(2 << 20, Bytes(4096, 8));
+        await image.WriteAsync(2 << 20, TestImage.Bytes(4096, 8));
         Assert.Equal(mapped || data is not null, file.Length == end);
         await image.ResizeAsync(1 << 20);
         Assert.Equal(data is null ? 0 : 1 << 20, data?.Length ?? 0);
@@ -201,7 +201,7 @@ public class ResizeTests
         var backing = options.Contains("0.10", StringComparison.Ordinal) ? new MemoryNode(500 << 10) : null;
         var start = TestImage.Create(from, options);
         var made = await TestImage.OpenAsync(start, backing: backing);
-        await made.WriteAsync(0, Bytes(from, 9));
+        await made.WriteAsync(0, TestImage.Bytes(from, 9));
         await made.DisposeAsync();
         var bytes = new byte[start.Length];
         await start.ReadAsync(0, bytes);
@@ -223,20 +223,20 @@ public class ResizeTests
 
             var wasHit = fault.Hits > 0;
             fault.Clear();
-            Assert.Equal(Bytes(from, 9).AsSpan(0, short_).ToArray(), await ReadAsync(image, 0, short_));
-            await image.WriteAsync(short_ - 3000, Bytes(3000, 10));
+            Assert.Equal(TestImage.Bytes(from, 9).AsSpan(0, short_).ToArray(), await TestImage.ReadAsync(image, 0, short_));
+            await image.WriteAsync(short_ - 3000, TestImage.Bytes(3000, 10));
             await image.ResizeAsync(to, preallocation);
             if (to > from)
             {
-                Assert.Equal(new byte[to - from], await ReadAsync(image, from, to - from));
+                Assert.Equal(new byte[to - from], await TestImage.ReadAsync(image, from, to - from));
             }
 
             await image.DisposeAsync();
             await AssertAtMostLeaksAsync(file, $"{options}, request {nth}");
             image = await TestImage.OpenAsync(file, backing: backing);
             Assert.Equal(to, image.Length);
-            Assert.Equal(Bytes(from, 9).AsSpan(0, short_ - 3000).ToArray(), await ReadAsync(image, 0, short_ - 3000));
-            Assert.Equal(Bytes(3000, 10), await ReadAsync(image, short_ - 3000, 3000));
+            Assert.Equal(TestImage.Bytes(from, 9).AsSpan(0, short_ - 3000).ToArray(), await TestImage.ReadAsync(image, 0, short_ - 3000));
+            Assert.Equal(TestImage.Bytes(3000, 10), await TestImage.ReadAsync(image, short_ - 3000, 3000));
             await image.DisposeAsync();
             if (!wasHit)
             {
@@ -270,19 +270,5 @@ public class ResizeTests
         var table = new byte[header.RefcountTableClusters << header.ClusterBits];
         await file.ReadAsync(header.RefcountTableOffset, table);
         return table.Chunk(8).Count(e => e.AsSpan().ContainsAnyExcept((byte)0));
-    }
-
-    private static byte[] Bytes(int length, int seed)
-    {
-        var bytes = new byte[length];
-        new Random(seed).NextBytes(bytes);
-        return bytes;
-    }
-
-    private static async Task<byte[]> ReadAsync(BlockEdge image, long offset, int length)
-    {
-        var bytes = new byte[length];
-        await image.ReadAsync(offset, bytes);
-        return bytes;
     }
 }

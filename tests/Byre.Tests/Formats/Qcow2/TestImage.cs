@@ -52,6 +52,22 @@ internal static class TestImage
         Assert.True(code == 0, $"{what}: qemu-img check ended {code}: {output}");
     }
 
+    /// <summary>Random bytes; the same seed gives the same.</summary>
+    public static byte[] Bytes(int length, int seed)
+    {
+        var bytes = new byte[length];
+        new Random(seed).NextBytes(bytes);
+        return bytes;
+    }
+
+    /// <summary>Reads a range into a new array.</summary>
+    public static async Task<byte[]> ReadAsync(BlockEdge image, long offset, int length)
+    {
+        var bytes = new byte[length];
+        await image.ReadAsync(offset, bytes);
+        return bytes;
+    }
+
     /// <summary>Writes a disk in memory to a file.</summary>
     public static async Task SaveAsync(MemoryNode file, string path)
     {
