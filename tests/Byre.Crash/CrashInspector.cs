@@ -1,3 +1,4 @@
+using Byre.Formats.Qcow2.Manage;
 using Byre.Formats.Qcow2;
 using Byre.Formats.Qcow2.Layout;
 using Byre.Nodes;
@@ -135,7 +136,7 @@ internal sealed class CrashInspector(CrashRun run)
     private static async Task<bool> IsDirtyAsync(BlockNode node)
     {
         await using var edge = new BlockEdge(node, ChildRole.Metadata, new(Permissions.ConsistentRead, Permissions.All));
-        var header = await Qcow2Header.ReadAsync(edge);
+        var header = await Qcow2HeaderReader.ReadAsync(edge);
         return (header.Incompatible & IncompatibleFeatures.Dirty) != 0;
     }
 

@@ -22,7 +22,7 @@ internal static class Qcow2Images
             var dataEdge = dataFile is null ? null : new BlockEdge(dataFile, ChildRole.Data, permissions, "data-file");
             var backingEdge = backing is null ? null : new BlockEdge(backing, ChildRole.Backing, Reads, "backing");
             edges.AddRange(new[] { dataEdge, backingEdge }.OfType<BlockEdge>());
-            var header = await Qcow2Header.ReadAsync(edges[0]);
+            var header = await Qcow2HeaderReader.ReadAsync(edges[0]);
             var node = await Qcow2Node.OpenAsync(edges[0], header, dataEdge, backingEdge, options);
             return new BlockEdge(node, ChildRole.None, permissions);
         }
@@ -42,7 +42,7 @@ internal static class Qcow2Images
     {
         await using var edge = new BlockEdge(
             file, ChildRole.Metadata | ChildRole.Primary, repair == RepairMode.None ? Reads : Writes, "file");
-        var header = await Qcow2Header.ReadAsync(edge);
+        var header = await Qcow2HeaderReader.ReadAsync(edge);
         return await Qcow2Checker.CheckAsync(edge, header, header.HasDataFile, repair);
     }
 

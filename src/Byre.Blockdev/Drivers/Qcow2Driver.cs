@@ -23,14 +23,14 @@ internal sealed class Qcow2Driver : IBlockDriver
     {
         // The lock comes before the first byte is read: nobody changes the metadata from here on.
         await TakeFileAsync(opening, ChildRole.Metadata | ChildRole.Data | ChildRole.Primary).ConfigureAwait(false);
-        var header = await Qcow2Header.ReadAsync(opening.File).ConfigureAwait(false);
+        var header = await Qcow2HeaderReader.ReadAsync(opening.File).ConfigureAwait(false);
         var options = Qcow2Options.Take(
             opening.Options, opening.Settings, header.ClusterSize, header.Version, opening.Session.ForCheck);
         options = options with { ReadOnly = options.ReadOnly || opening.File.Node.IsReadOnly, Blocking = opening.Session.BlockingIo };
         if (options is { ReadOnly: false, ForCheck: false } && (header.Incompatible & Unclean) == IncompatibleFeatures.Dirty)
         {
             await Qcow2Checker.RepairDirtyAsync(opening.File, header).ConfigureAwait(false);
-            header = await Qcow2Header.ReadAsync(opening.File).ConfigureAwait(false);
+            header = await Qcow2HeaderReader.ReadAsync(opening.File).ConfigureAwait(false);
         }
 
         BlockEdge? dataFile = null;

@@ -1,5 +1,4 @@
 using Byre.Formats.Qcow2;
-using Byre.Formats.Qcow2.Layout;
 using Byre.Formats.Qcow2.Manage;
 using Byre.Graph;
 using Byre.Nodes;
@@ -33,7 +32,7 @@ internal static class TemporaryOverlay
                 BackingFile = "image", // the node below is opened already: only that there is one matters
                 BackingFormat = image.DriverName,
             }).ConfigureAwait(false);
-            var header = await Qcow2Header.ReadAsync(edges[1]).ConfigureAwait(false);
+            var header = await Qcow2HeaderReader.ReadAsync(edges[1]).ConfigureAwait(false);
             return await Qcow2Node.OpenAsync(edges[1], header, null, edges[0], new Qcow2OpenOptions { ReadOnly = readOnly }).ConfigureAwait(false);
         }
         catch

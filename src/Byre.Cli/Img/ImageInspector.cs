@@ -1,5 +1,4 @@
 using Byre.Blockdev;
-using Byre.Formats.Qcow2.Layout;
 using Byre.Formats.Qcow2.Manage;
 using Byre.Formats.Raw;
 using Byre.Nodes;
@@ -95,7 +94,7 @@ internal sealed class ImageInspector(ImgContext context, bool forceShare)
                 return null;
             }
 
-            var header = await Qcow2Header.ReadAsync(file.Edge).ConfigureAwait(false);
+            var header = await Qcow2HeaderReader.ReadAsync(file.Edge).ConfigureAwait(false);
             return new ImageReport
             {
                 FileName = NodeNames.Of(file.Node),

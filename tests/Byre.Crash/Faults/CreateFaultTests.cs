@@ -138,7 +138,7 @@ public class CreateFaultTests
         try
         {
             await using var edge = Edge(new MemoryNode(left));
-            header = await Qcow2Header.ReadAsync(edge);
+            header = await Qcow2HeaderReader.ReadAsync(edge);
         }
         catch (BlockException)
         {

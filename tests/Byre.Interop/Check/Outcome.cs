@@ -38,7 +38,7 @@ internal sealed record Outcome(
             write ? DefaultPermissions.Writer : DefaultPermissions.Reader, "file");
         try
         {
-            var header = await Qcow2Header.ReadAsync(edge);
+            var header = await Qcow2HeaderReader.ReadAsync(edge);
             var report = await Qcow2Checker.CheckAsync(edge, header, header.HasDataFile, repair);
             return (Of(report), string.Join('\n', report.Findings.Append(report.Aborted ?? "")));
         }

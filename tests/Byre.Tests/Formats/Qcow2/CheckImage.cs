@@ -53,7 +53,7 @@ internal sealed class CheckImage
     {
         var node = new MemoryNode(Bytes);
         await using var edge = new BlockEdge(node, ChildRole.Metadata | ChildRole.Primary, DefaultPermissions.Writer, "file");
-        var header = await Qcow2Header.ReadAsync(edge);
+        var header = await Qcow2HeaderReader.ReadAsync(edge);
         var report = await Qcow2Checker.CheckAsync(edge, header, header.HasDataFile, repair);
         await KeepAsync(edge);
         return report;
@@ -64,7 +64,7 @@ internal sealed class CheckImage
     {
         await using var edge = new BlockEdge(
             new MemoryNode(Bytes), ChildRole.Metadata | ChildRole.Primary, DefaultPermissions.Writer, "file");
-        await Qcow2Checker.RepairDirtyAsync(edge, await Qcow2Header.ReadAsync(edge));
+        await Qcow2Checker.RepairDirtyAsync(edge, await Qcow2HeaderReader.ReadAsync(edge));
         await KeepAsync(edge);
     }
 

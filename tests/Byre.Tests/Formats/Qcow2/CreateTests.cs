@@ -22,7 +22,7 @@ public class CreateTests
         await Qcow2Creator.CreateAsync(
             file, null, new Qcow2CreateOptions { Size = size, ClusterBits = clusterBits, Preallocation = preallocation });
         Assert.Equal(length, file.Length);
-        var header = await Qcow2Header.ReadAsync(file);
+        var header = await Qcow2HeaderReader.ReadAsync(file);
         Assert.Equal((size + 511) / 512 * 512, header.Size);
         Assert.Equal(AutoclearFeatures.AllZero, header.Autoclear);
     }
@@ -42,7 +42,7 @@ public class CreateTests
             Size = size, ClusterBits = clusterBits, RefcountBits = refcountBits, ExtendedL2 = extended,
             Preallocation = Preallocation.Metadata,
         });
-        var header = await Qcow2Header.ReadAsync(file);
+        var header = await Qcow2HeaderReader.ReadAsync(file);
         var geometry = ImageGeometry.From(header);
         var used = new HashSet<long> { 0 };
         for (var i = 0; i < header.RefcountTableClusters; i++)
@@ -113,7 +113,7 @@ public class CreateTests
             await using var file = new BlockEdge(new MemoryNode(0), ChildRole.None, Everything);
             await using var data = new BlockEdge(new MemoryNode(before), ChildRole.None, Everything);
             await Qcow2Creator.CreateAsync(file, data, options);
-            var header = await Qcow2Header.ReadAsync(file);
+            var header = await Qcow2HeaderReader.ReadAsync(file);
             Assert.Equal(1 << 20, data.Length);
             Assert.Equal(
                 AutoclearFeatures.RawExternalData | (before == 0 ? AutoclearFeatures.AllZero : 0), header.Autoclear);

@@ -112,7 +112,7 @@ public class FeatureBitTests
     {
         var log = new WriteLogNode(new BlockEdge(new KeepOpenNode(file), ChildRole.Filtered | ChildRole.Primary, TestImage.All, "file"));
         var edge = new BlockEdge(log, ChildRole.Primary | ChildRole.Metadata | ChildRole.Data, TestImage.All, "file");
-        var node = await Qcow2Node.OpenAsync(edge, await Qcow2Header.ReadAsync(edge), null, null, new Qcow2OpenOptions());
+        var node = await Qcow2Node.OpenAsync(edge, await Qcow2HeaderReader.ReadAsync(edge), null, null, new Qcow2OpenOptions());
         await using (var image = new BlockEdge(node, ChildRole.None, TestImage.All))
         {
             await change(image);

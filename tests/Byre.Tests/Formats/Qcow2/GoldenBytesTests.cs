@@ -200,7 +200,7 @@ public class GoldenBytesTests
             + "0000000000006000" + "00000001" + "00000001" + "01" + "09" + "0009" + "00000004" + "a1a2a3a4" + "736b69707065645f31" + "000000")
             .CopyTo(file, 0x3000);
         await using var edge = new BlockEdge(new MemoryNode(file), ChildRole.Metadata | ChildRole.Primary, DefaultPermissions.Reader, "file");
-        var bitmaps = await Qcow2Listing.BitmapsAsync(edge, await Qcow2Header.ReadAsync(edge));
+        var bitmaps = await Qcow2Listing.BitmapsAsync(edge, await Qcow2HeaderReader.ReadAsync(edge));
         Assert.Equal([new("nightl", 65536, false, true), new Qcow2BitmapInfo("skipped_1", 512, true, false)], bitmaps);
     }
 

@@ -1,4 +1,5 @@
 using System.Buffers.Binary;
+using Byre.Formats.Qcow2.Manage;
 using Byre.Formats.Qcow2;
 using Byre.Formats.Qcow2.Layout;
 using Byre.Nodes;
@@ -49,7 +50,7 @@ public class OverlapTests
         TestImage.QemuImg($"bitmap --add {path} one");
         var bytes = File.ReadAllBytes(path);
         await using var edge = new BlockEdge(new MemoryNode((byte[])bytes.Clone()), ChildRole.None, TestImage.All);
-        var header = await Qcow2Header.ReadAsync(edge);
+        var header = await Qcow2HeaderReader.ReadAsync(edge);
         var snapshotL1 = U64(bytes, header.SnapshotsOffset);
         var extension = BitmapsExtension.Read(header.FindExtension(HeaderExtensionTypes.Bitmaps)!.Data.Span)!.Value;
         var directory = (long)extension.DirectoryOffset;

@@ -1,4 +1,5 @@
 using Byre.Filters;
+using Byre.Formats.Qcow2.Manage;
 using Byre.Formats.Qcow2;
 using Byre.Formats.Qcow2.Layout;
 using Byre.Formats.Qcow2.Metadata;
@@ -49,13 +50,13 @@ public class ReleaseTests
         var file = TestImage.Create(1 << 20, "cluster_size=512");
         var fault = new FaultNode(new BlockEdge(new KeepOpenNode(file), ChildRole.Filtered | ChildRole.Primary, TestImage.All, "file"), new FaultOptions());
         var edge = new BlockEdge(fault, ChildRole.Primary | ChildRole.Metadata | ChildRole.Data, TestImage.All, "file");
-        var store = await HeaderStore.OpenAsync(edge, await Qcow2Header.ReadAsync(edge), writable: true);
+        var store = await HeaderStore.OpenAsync(edge, await Qcow2HeaderReader.ReadAsync(edge), writable: true);
         fault.Add(new FaultRule { Kinds = FaultKinds.Flush });
         await Assert.ThrowsAsync<BlockException>(async () => await store.UpdateAsync(h => h with { Size = 512 << 10 }));
         Assert.Equal(1 << 20, store.Header.Size);
-        Assert.Equal(512 << 10, (await Qcow2Header.ReadAsync(edge)).Size); // it reached the file, and nobody knows
+        Assert.Equal(512 << 10, (await Qcow2HeaderReader.ReadAsync(edge)).Size); // it reached the file, and nobody knows
         await store.SettleAsync();
-        Assert.Equal(1 << 20, (await Qcow2Header.ReadAsync(edge)).Size);
+        Assert.Equal(1 << 20, (await Qcow2HeaderReader.ReadAsync(edge)).Size);
         await edge.DisposeAsync();
     }
 
@@ -67,7 +68,7 @@ public class ReleaseTests
         await image.DisposeAsync();
         var fault = new FaultNode(new BlockEdge(new KeepOpenNode(file), ChildRole.Filtered | ChildRole.Primary, TestImage.All, "file"), new FaultOptions());
         var edge = new BlockEdge(fault, ChildRole.Primary | ChildRole.Metadata | ChildRole.Data, TestImage.All, "file");
-        var node = await Qcow2Node.OpenAsync(edge, await Qcow2Header.ReadAsync(edge), null, null, new Qcow2OpenOptions { RefcountCacheBytes = 4096 });
+        var node = await Qcow2Node.OpenAsync(edge, await Qcow2HeaderReader.ReadAsync(edge), null, null, new Qcow2OpenOptions { RefcountCacheBytes = 4096 });
         return (file, fault, new BlockEdge(node, ChildRole.None, TestImage.All));
     }
 }

@@ -148,7 +148,7 @@ public class ResizeTests
         Assert.Equal(80 << 20, image.Length);
         await image.DisposeAsync();
         await TestImage.CheckAsync(file, "resized with a bitmap");
-        Assert.Single(await Qcow2Listing.BitmapsAsync(Edge(file), await Qcow2Header.ReadAsync(Edge(file))));
+        Assert.Single(await Qcow2Listing.BitmapsAsync(Edge(file), await Qcow2HeaderReader.ReadAsync(Edge(file))));
     }
 
     [Theory]
@@ -248,7 +248,7 @@ public class ResizeTests
     private static async Task AssertAtMostLeaksAsync(MemoryNode file, string what)
     {
         var edge = Edge(file);
-        var header = await Qcow2Header.ReadAsync(edge);
+        var header = await Qcow2HeaderReader.ReadAsync(edge);
         var report = await Qcow2Checker.CheckAsync(edge, header, false, RepairMode.None);
         Assert.True(report is { Corruptions: 0, CheckErrors: 0, Aborted: null }, $"{what}: {report.Aborted} {string.Join("; ", report.Findings.Take(5))}");
     }
@@ -256,7 +256,7 @@ public class ResizeTests
     private static async Task<BlockEdge> OpenAsync(BlockNode file, BlockNode? backing)
     {
         var edge = new BlockEdge(file, ChildRole.Primary | ChildRole.Metadata | ChildRole.Data, TestImage.All, "file");
-        var header = await Qcow2Header.ReadAsync(edge);
+        var header = await Qcow2HeaderReader.ReadAsync(edge);
         var below = backing is null ? null : new BlockEdge(new KeepOpenNode(backing), ChildRole.Backing, TestImage.All, "backing");
         return new BlockEdge(await Qcow2Node.OpenAsync(edge, header, null, below, new Qcow2OpenOptions()), ChildRole.None, TestImage.All);
     }
@@ -266,7 +266,7 @@ public class ResizeTests
 
     private static async Task<int> CountBlocksAsync(MemoryNode file)
     {
-        var header = await Qcow2Header.ReadAsync(Edge(file));
+        var header = await Qcow2HeaderReader.ReadAsync(Edge(file));
         var table = new byte[header.RefcountTableClusters << header.ClusterBits];
         await file.ReadAsync(header.RefcountTableOffset, table);
         return table.Chunk(8).Count(e => e.AsSpan().ContainsAnyExcept((byte)0));

@@ -1,4 +1,5 @@
 using System.Diagnostics;
+using Byre.Formats.Qcow2.Manage;
 using Byre.Formats.Qcow2;
 using Byre.Formats.Qcow2.Layout;
 using Byre.Nodes;
@@ -27,7 +28,7 @@ internal static class TestImage
     {
         options ??= new Qcow2OpenOptions();
         var edge = new BlockEdge(new KeepOpenNode(file), ChildRole.Primary | ChildRole.Metadata | (dataFile is null ? ChildRole.Data : 0), All, "file");
-        var header = await Qcow2Header.ReadAsync(edge);
+        var header = await Qcow2HeaderReader.ReadAsync(edge);
         var node = await Qcow2Node.OpenAsync(
             edge,
             header,

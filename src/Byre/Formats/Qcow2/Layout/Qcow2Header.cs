@@ -8,8 +8,6 @@ namespace Byre.Formats.Qcow2.Layout;
 /// </summary>
 public sealed record Qcow2Header
 {
-    private const int FirstRead = 64 << 10;
-
     /// <summary>2 or 3.</summary>
     public required int Version { get; init; }
 
@@ -103,25 +101,6 @@ public sealed record Qcow2Header
     /// table is over the limit.
     /// </exception>
     public static Qcow2Header Parse(ReadOnlySpan<byte> bytes, string fileName) => HeaderParser.Parse(bytes, fileName);
-
-    /// <summary>Reads the header cluster from a file, and parses it.</summary>
-    /// <param name="file">The image file.</param>
-    /// <exception cref="BlockException">As <see cref="Parse"/>, or the file cannot be read.</exception>
-    public static async ValueTask<Qcow2Header> ReadAsync(BlockEdge file)
-    {
-        ArgumentNullException.ThrowIfNull(file);
-        var name = file.Node.FileName.Length != 0 ? file.Node.FileName : file.Node.Name;
-        var bytes = new byte[Math.Min(file.Length, FirstRead)];
-        await file.ReadAsync(0, bytes).ConfigureAwait(false);
-        var wanted = Math.Min(file.Length, HeaderParser.ClusterSizeOf(bytes));
-        if (wanted > bytes.Length)
-        {
-            bytes = new byte[wanted];
-            await file.ReadAsync(0, bytes).ConfigureAwait(false);
-        }
-
-        return Parse(bytes, name);
-    }
 
     /// <summary>The used part of the header cluster: fields, extensions, the backing file's name.</summary>
     /// <exception cref="BlockException"><see cref="ErrorCode.Invalid"/>: it does not fit in a cluster.</exception>
