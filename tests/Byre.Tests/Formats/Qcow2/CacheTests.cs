@@ -1,3 +1,4 @@
+using System.Runtime.CompilerServices;
 using Byre.Formats.Qcow2;
 using Byre.Formats.Qcow2.Metadata;
 using Byre.Nodes;
@@ -34,6 +35,19 @@ public class CacheTests
         cache.DropUnused();
         cache.DropUnused();
         Assert.Equal(1, cache.Count);
+    }
+
+    [Fact]
+    public void A_cleaner_keeps_no_cache_alive()
+    {
+        using var cleaner = StartCleaner(out var cache);
+        for (var i = 0; i < 20 && cache.IsAlive; i++)
+        {
+            GC.Collect();
+            GC.WaitForPendingFinalizers();
+        }
+
+        Assert.False(cache.IsAlive);
     }
 
     [Fact]
@@ -87,5 +101,13 @@ public class CacheTests
         var file = TestImage.Create(1 << 20, "cluster_size=64k");
         var e = await Assert.ThrowsAsync<BlockException>(() => TestImage.OpenAsync(file, new Qcow2OpenOptions { L2SliceBytes = unit }));
         Assert.Equal(ErrorCode.Invalid, e.Code);
+    }
+
+    [MethodImpl(MethodImplOptions.NoInlining)]
+    private static CacheCleaner StartCleaner(out WeakReference cache)
+    {
+        var made = new SliceCache(new BlockEdge(new MemoryNode(4096), ChildRole.Metadata, TestImage.All, "file"), new Lock(), 512, 100);
+        cache = new WeakReference(made);
+        return new CacheCleaner(TimeSpan.FromMilliseconds(1), made);
     }
 }
