@@ -1,3 +1,4 @@
+using System.Diagnostics;
 using System.Runtime.InteropServices;
 using Byre.Nodes;
 
@@ -8,8 +9,14 @@ namespace Byre.Storage.Linux;
 /// a read lock on byte 100 + n says "I use permission n", one on byte 200 + n "I do not share permission n".
 /// Open-file-description locks, so they go with the descriptor.
 /// </summary>
+/// <remarks>
+/// A process may be in the way for an instant only: one that is just being started, with a copy of a descriptor that its parent
+/// has closed, or one that looks for locks, which takes its own meanwhile. So a refusal is told only after some tries.
+/// </remarks>
 internal sealed unsafe class PermissionLocks(int fd, string fileName)
 {
+    private const int ShortestPause = 5; // milliseconds
+    private const int LongestPause = 15;
     private const long UsedBase = 100;
     private const long UnsharedBase = 200;
     private const int Count = 4;
@@ -20,20 +27,35 @@ internal sealed unsafe class PermissionLocks(int fd, string fileName)
     private PermissionSet committed = PermissionSet.Nothing;
     private bool unsupported;
 
+    /// <summary>For how long locks are asked for again that somebody else holds.</summary>
+    internal TimeSpan Patience { get; init; } = TimeSpan.FromMilliseconds(100);
+
     /// <summary>Takes the locks of the new set beside those of the old one, and looks for others in conflict.</summary>
-    /// <exception cref="BlockException"><see cref="ErrorCode.Locked"/>: another process is in the way.</exception>
+    /// <exception cref="BlockException">
+    /// <see cref="ErrorCode.Locked"/>: another process is in the way, and was for as long as <see cref="Patience"/>.
+    /// </exception>
     internal void Prepare(PermissionSet wanted)
     {
         pending = wanted;
-        try
+        var began = Stopwatch.GetTimestamp();
+        while (true)
         {
-            Take(wanted.Used, ~wanted.Shared & Permissions.All);
-            CheckConflicts(wanted);
-        }
-        catch (BlockException)
-        {
-            Abort();
-            throw;
+            try
+            {
+                Take(wanted.Used, ~wanted.Shared & Permissions.All);
+                CheckConflicts(wanted);
+                return;
+            }
+            catch (BlockException refused)
+            {
+                Abort();
+                if (refused.Code != ErrorCode.Locked || Stopwatch.GetElapsedTime(began) >= Patience)
+                {
+                    throw;
+                }
+            }
+
+            Thread.Sleep(Random.Shared.Next(ShortestPause, LongestPause + 1)); // of differing lengths, as two may try at once
         }
     }
 
