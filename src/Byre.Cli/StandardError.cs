@@ -2,7 +2,10 @@ using System.Text;
 
 namespace Byre.Cli;
 
-/// <summary>Standard error, written at once. Where it is closed or full there is nobody to tell, so that is no failure.</summary>
+/// <summary>
+/// Standard error, written at once. Where it is closed or full there is nobody to tell, so that is no failure. Names out of
+/// images that nobody trusts get here: a line stays one line, and no control character reaches the terminal.
+/// </summary>
 internal sealed class StandardError : TextWriter
 {
     private readonly Stream stream = Console.OpenStandardError();
@@ -18,7 +21,7 @@ internal sealed class StandardError : TextWriter
     {
         try
         {
-            stream.Write(Encoding.GetBytes(value ?? ""));
+            stream.Write(Encoding.GetBytes(PlainText.Of(value ?? "")));
         }
         catch (Exception e) when (e is IOException or UnauthorizedAccessException)
         {
@@ -27,7 +30,7 @@ internal sealed class StandardError : TextWriter
     }
 
     /// <inheritdoc/>
-    public override void WriteLine(string? value) => Write(value + "\n");
+    public override void WriteLine(string? value) => Write(PlainText.LineOf(value ?? "") + "\n");
 
     /// <inheritdoc/>
     protected override void Dispose(bool disposing)

@@ -39,7 +39,7 @@ internal sealed class ImgContext(IoStdout output, Func<TextWriter> openErrors, s
     public void Note(string line)
     {
         output.Flush();
-        (errors ??= openErrors()).Write(line + "\n");
+        (errors ??= openErrors()).WriteLine(line);
         errors.Flush();
     }
 }

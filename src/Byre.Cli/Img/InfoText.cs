@@ -102,10 +102,10 @@ internal static class InfoText
 
     private static void Row(StringBuilder text, int level, string id, string tag, string size, string date, string clock, string icount) => text
         .Append(' ', level * Indent)
-        .Append(CultureInfo.InvariantCulture, $"{id,-7} {tag,-16} {size,8} {date,19} {clock,15} {icount,10}\n");
+        .Append(CultureInfo.InvariantCulture, $"{PlainText.LineOf(id),-7} {PlainText.LineOf(tag),-16} {size,8} {date,19} {clock,15} {icount,10}\n");
 
     private static void Line(StringBuilder text, int level, string name, string value) =>
-        text.Append(' ', level * Indent).Append(name).Append(": ").Append(value).Append('\n');
+        text.Append(' ', level * Indent).Append(name).Append(": ").Append(PlainText.LineOf(value)).Append('\n');
 
     private sealed class TextFacts(StringBuilder text, int level) : IFacts
     {
