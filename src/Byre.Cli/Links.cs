@@ -12,8 +12,12 @@ internal static class Links
     /// <exception cref="IOException">A link cannot be made: a file that is no link is in its place, for one.</exception>
     public static void Install(string directory, TextWriter output)
     {
-        var program = Environment.ProcessPath ?? throw new IOException("Where this program lies cannot be told");
-        program = new FileInfo(program).ResolveLinkTarget(returnFinalTarget: true)?.FullName ?? program;
+        if (directory.Length == 0 || directory[0] == '-')
+        {
+            throw new IOException($"install-links: '{directory}' is no name of a directory (see 'byre --help')");
+        }
+
+        var program = Lasting(Environment.ProcessPath ?? throw new IOException("Where this program lies cannot be told"));
         Directory.CreateDirectory(directory);
         foreach (var name in Names)
         {
@@ -23,7 +27,7 @@ internal static class Links
             {
                 link.Delete();
             }
-            else if (link.Exists)
+            else if (link.Exists || Directory.Exists(path))
             {
                 throw new IOException($"'{path}' is there and is no link: it is left as it is");
             }
@@ -31,5 +35,23 @@ internal static class Links
             File.CreateSymbolicLink(path, program);
             output.WriteLine($"{path} -> {program}");
         }
+    }
+
+    /// <summary>
+    /// A path to the program that outlives its next build: './byre' puts each build into a directory of its own and removes
+    /// old ones, and a link beside it that has the name of the program leads to the newest.
+    /// </summary>
+    private static string Lasting(string program)
+    {
+        program = new FileInfo(program).ResolveLinkTarget(returnFinalTarget: true)?.FullName ?? program;
+        if (Path.GetDirectoryName(program) is not { } build || Path.GetDirectoryName(build) is not { } above)
+        {
+            return program;
+        }
+
+        var current = new DirectoryInfo(Path.Combine(above, Path.GetFileName(program)));
+        return current.LinkTarget is not null && current.ResolveLinkTarget(returnFinalTarget: true)?.FullName == build
+            ? Path.Combine(current.FullName, Path.GetFileName(program))
+            : program;
     }
 }

@@ -48,6 +48,9 @@ internal static class Program
                 return await RunImgAsync(args[1..], "byre").ConfigureAwait(false);
             case ["demo", ..]:
                 return await DemoCommand.RunAsync(args[1..]).ConfigureAwait(false);
+            case ["install-links", "-h" or "--help"]:
+                Print("usage: byre install-links DIR\nMakes links named qemu-img and qemu-io to this program in DIR; links that are there are made anew.\n");
+                return 0;
             case ["install-links", var directory]:
                 Links.Install(directory, Console.Out);
                 return 0;
