@@ -8,13 +8,13 @@ internal static class ImgApplet
     /// <summary>The verbs, in alphabetical order.</summary>
     public static IReadOnlyList<ImgVerb> Verbs { get; } =
     [
-        new("check", "examine an image's metadata, and repair it", CheckCommand.Usage, CheckCommand.RunAsync),
-        new("compare", "tell whether two images read the same", CompareCommand.Usage, CompareCommand.RunAsync) { FailureStatus = CompareCommand.CannotOpen },
+        new("check", "examine an image's metadata, and repair it", CheckCommand.Usage, CheckCommand.RunAsync) { Answers = true },
+        new("compare", "tell whether two images read the same", CompareCommand.Usage, CompareCommand.RunAsync) { FailureStatus = CompareCommand.CannotOpen, Answers = true },
         new("convert", "copy images to a new one, in any format", ConvertHelp.Usage, ConvertCommand.RunAsync),
         new("create", "make an image", CreateCommand.Usage, CreateCommand.RunAsync),
-        new("info", "tell what an image is", InfoCommand.Usage, InfoCommand.RunAsync) { OnlyReads = true },
-        new("map", "tell where an image's data lies", MapCommand.Usage, MapCommand.RunAsync) { OnlyReads = true },
-        new("measure", "tell how long the file of a new image becomes", MeasureCommand.Usage, MeasureCommand.RunAsync) { OnlyReads = true },
+        new("info", "tell what an image is", InfoCommand.Usage, InfoCommand.RunAsync) { OnlyReads = true, Answers = true },
+        new("map", "tell where an image's data lies", MapCommand.Usage, MapCommand.RunAsync) { OnlyReads = true, Answers = true },
+        new("measure", "tell how long the file of a new image becomes", MeasureCommand.Usage, MeasureCommand.RunAsync) { OnlyReads = true, Answers = true },
         new("resize", "make an image longer or shorter", ResizeCommand.Usage, ResizeCommand.RunAsync),
     ];
 
@@ -72,21 +72,16 @@ internal static class ImgApplet
         finally
         {
             context.Targets.RemoveAll();
-            Flush(context);
+            context.Output.Flush();
+        }
+
+        if (verb.Answers && context.Output.Failure is { } failure)
+        {
+            // What was asked for did not arrive. Verbs that make or change an image did so: what they say meanwhile is no result.
+            context.Error($"standard output cannot be written: {failure}");
+            status = Math.Max(status, verb.FailureStatus);
         }
 
         return status;
-    }
-
-    private static void Flush(ImgContext context)
-    {
-        try
-        {
-            context.Output.Flush();
-        }
-        catch (IOException)
-        {
-            // Nobody reads any more (a closed pipe).
-        }
     }
 }

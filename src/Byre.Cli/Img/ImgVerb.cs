@@ -12,4 +12,7 @@ internal sealed record ImgVerb(string Name, string Summary, string Usage, Func<I
 
     /// <summary>It changes nothing, so that a signal may just end it.</summary>
     public bool OnlyReads { get; init; }
+
+    /// <summary>What it writes to standard output is what it was asked for: it fails where that cannot be written.</summary>
+    public bool Answers { get; init; }
 }

@@ -81,6 +81,12 @@ internal sealed class IoApplet
             output.Flush();
         }
 
+        if (output.Failure is { } failure)
+        {
+            errors.WriteLine($"{program}: standard output cannot be written: {failure}");
+            good = false;
+        }
+
         return good ? 0 : 1;
     }
 

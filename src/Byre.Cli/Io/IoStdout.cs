@@ -12,6 +12,9 @@ internal sealed class IoStdout(Stream stream, bool isTerminal) : IDisposable
     private readonly byte[] block = new byte[4096];
     private int used;
 
+    /// <summary>Why something could not be written, or null; what is written afterwards is dropped. A closed pipe is no failure.</summary>
+    public string? Failure { get; private set; }
+
     /// <summary>Appends text.</summary>
     public void Write(string text)
     {
@@ -40,9 +43,20 @@ internal sealed class IoStdout(Stream stream, bool isTerminal) : IDisposable
     {
         lock (gate)
         {
-            stream.Write(block, 0, used);
+            try
+            {
+                if (Failure is null)
+                {
+                    stream.Write(block, 0, used);
+                    stream.Flush();
+                }
+            }
+            catch (Exception e) when (e is IOException or UnauthorizedAccessException)
+            {
+                Failure = e is IOException ? e.Message : "it is closed, or open for reading only";
+            }
+
             used = 0;
-            stream.Flush();
         }
     }
 

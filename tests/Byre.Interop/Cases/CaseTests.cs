@@ -50,6 +50,9 @@ public sealed partial class CaseTests : IDisposable
     [InlineData("qemu-img create -q -f raw full/x -o preallocation=full 4M; echo $?; ls full", "1\n")]
     [InlineData("qemu-img convert -O qcow2 base.q full/x; echo $?; ls full", "1\n")]
     [InlineData("qemu-img info missing 2>&-; echo $?", "1\n")]
+    [InlineData("for v in info map check measure; do qemu-img $v base.q >/dev/full; echo $?; done; qemu-img compare base.q base.q >/dev/full; echo $?", "1\n1\n1\n1\n2\n")]
+    [InlineData("qemu-img create -f qcow2 x.q 1M >/dev/full; echo $?; qemu-img create -f qcow2 y.q 1M >&-; echo $?; qemu-img check -q y.q; echo $?", "0\n0\n0\n")]
+    [InlineData("qemu-img create -q -f qcow2 -u -b $'gone\\n\\e[2J' -F qcow2 x.q 1M; qemu-img map x.q; qemu-img info x.q | grep -c '^backing file: gone??\\[2J'", "1\n")]
     public async Task Bad_input_is_refused_at_once_and_leaves_nothing(string line, string output)
     {
         var ours = await RunAsync(Unprivileged(line), "ours", await ByreLinks.DirectoryAsync());
