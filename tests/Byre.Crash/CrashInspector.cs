@@ -16,6 +16,11 @@ internal sealed class CrashInspector(CrashRun run)
     /// <returns>What is wrong, or null.</returns>
     public async Task<string?> InspectAsync(byte[] file, byte[]? dataFile, long tick, bool isClean)
     {
+        if (run.UncountedReleases != 0)
+        {
+            return $"{run.UncountedReleases} references were given back that were not counted";
+        }
+
         try
         {
             var node = new MemoryNode(file);

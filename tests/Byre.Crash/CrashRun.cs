@@ -9,6 +9,9 @@ internal sealed record CrashRun(
     /// <summary>The snapshot's content, where there is one.</summary>
     public byte[]? Snapshot { get; init; }
 
+    /// <summary>How many references the image gave back that were not counted.</summary>
+    public long UncountedReleases { get; init; }
+
     /// <summary>The image was closed at the log's end.</summary>
     public bool WasClosed { get; init; }
 

@@ -1,4 +1,5 @@
 using Byre.Filters;
+using Byre.Formats.Qcow2;
 using Byre.Nodes;
 using Byre.Storage;
 using Byre.TestTools;
@@ -33,10 +34,12 @@ internal sealed class Workload(CrashConfiguration configuration, int seed)
         var log = MakeLog(image.File);
         var dataLog = image.DataFile is null ? null : MakeLog(image.DataFile);
         var closes = false;
+        Qcow2Node? node = null;
         CrashRun Result() => new(
             configuration, seed, model, clock, new CrashFile(image.File, log.Entries), dataLog is null ? null : new CrashFile(image.DataFile!, dataLog.Entries), image.Backing)
         {
             Snapshot = image.Snapshot,
+            UncountedReleases = node?.UncountedReleases ?? 0,
             WasClosed = closes,
         };
 
@@ -44,13 +47,14 @@ internal sealed class Workload(CrashConfiguration configuration, int seed)
         try
         {
             edge = await Qcow2Images.OpenAsync(
-                AboveLog(log), dataLog is null ? null : AboveDataLog(dataLog), image.MakeBacking(), configuration.OpenOptions);
+                new KernelCopyNode(AboveLog(log)), dataLog is null ? null : AboveDataLog(dataLog), image.MakeBacking(), configuration.OpenOptions);
         }
         catch (BlockException) when (MayFail)
         {
             return Result();
         }
 
+        node = (Qcow2Node)edge.Node;
         for (var i = 0; i < configuration.Operations; i++)
         {
             // Requests in flight at the same time touch different sectors, but may share clusters.
@@ -142,6 +146,8 @@ internal sealed class Workload(CrashConfiguration configuration, int seed)
                 edge.WriteAsync(offset, SectorContent.Make(value, from, length))),
             < 58 when configuration.Compresses && IsWholeClusters(from, length) => () => DoAsync(model, new GuestChangeRequest(value, from, length), () =>
                 edge.WriteAsync(offset, SectorContent.Make(value, from, length), WriteFlags.Compressed)),
+            < 66 when IsWholeClusters(from, length) => () => DoAsync(model, new GuestChangeRequest(value, from, length), () =>
+                CopyAsync(edge, offset, SectorContent.Make(value, from, length))),
             < 70 => () => DoAsync(model, new GuestChangeRequest(value, from, length), () =>
                 edge.WriteAsync(offset, SectorContent.Make(value, from, length))),
             < 80 => () => DoAsync(model, new GuestChangeRequest(SectorContent.Zero, from, length), () =>
@@ -166,6 +172,18 @@ internal sealed class Workload(CrashConfiguration configuration, int seed)
                 }
             },
         };
+    }
+
+    /// <summary>Copies into the image as far as the kernel does it, and writes the rest.</summary>
+    private static async ValueTask CopyAsync(BlockEdge edge, long offset, byte[] data)
+    {
+        await using var source = new BlockEdge(new MemoryNode(data), ChildRole.Filtered | ChildRole.Primary, Everything, "source");
+        var mode = data[0] % 3 == 0 ? CopyRangeMode.ReflinkOnly : CopyRangeMode.Any;
+        var done = await edge.CopyRangeAsync(offset, source.Node, 0, data.Length, mode);
+        if (done < data.Length)
+        {
+            await edge.WriteAsync(offset + done, data.AsMemory((int)done));
+        }
     }
 
     private async Task DoAsync(GuestModel model, GuestChangeRequest request, Func<ValueTask> operation)

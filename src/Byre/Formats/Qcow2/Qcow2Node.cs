@@ -19,6 +19,7 @@ public sealed class Qcow2Node : BlockNode, IBackedNode, IKnownZero, IImageCheck,
     private readonly SliceCache refcounts;
     private readonly WriteBackRound round;
     private readonly CacheCleaner? cleaner;
+    private readonly ClusterAllocator allocator;
     private readonly CompressedClusters compressed;
     private readonly GuestRequests requests;
     private readonly Resize resize;
@@ -48,7 +49,7 @@ public sealed class Qcow2Node : BlockNode, IBackedNode, IKnownZero, IImageCheck,
         var quarantine = new Quarantine(epochs, header.ClusterSize);
         var guard = new OverlapGuard(options.OverlapChecks, header.ClusterBits);
         Guarded = guard;
-        var allocator = new ClusterAllocator(file, gate, refcounts, refcountTable, headers, guard, roundLock);
+        allocator = new ClusterAllocator(file, gate, refcounts, refcountTable, headers, guard, roundLock);
         round = new WriteBackRound(file, dataFile, gate, roundLock, l2, refcounts, l1, refcountTable, quarantine, allocator, headers);
         l2.WriteBack = () => round.RunAsync();
         refcounts.WriteBack = () => round.RunAsync(all: true);
@@ -60,7 +61,7 @@ public sealed class Qcow2Node : BlockNode, IBackedNode, IKnownZero, IImageCheck,
         var writes = new WritePath(file, dataFile, map, reads, allocator, claims, guard, headers, options.PassDiscardOther, () => Length);
         var compressedWrites = new CompressedWrites(
             file, map, compressed, writes, allocator, claims, guard, headers, options.PassDiscardOther, () => Length);
-        var kernelWrites = new KernelWrites(file, map, writes, allocator, claims, guard);
+        var kernelWrites = new KernelWrites(file, map, writes, claims);
         var isRaw = dataFile is not null && (header.Autoclear & AutoclearFeatures.RawExternalData) != 0;
         var zeroes = new ZeroAndDiscard(dataFile, backing, map, reads, writes, claims, isRaw, options, () => Length);
         resize = new Resize(file, dataFile, backing, gate, l1, headers, allocator, guard, map, reads, writes, zeroes, round, roundLock, claims, isRaw);
@@ -123,6 +124,9 @@ public sealed class Qcow2Node : BlockNode, IBackedNode, IKnownZero, IImageCheck,
 
     /// <summary>What metadata is where.</summary>
     internal OverlapGuard Guarded { get; }
+
+    /// <summary>How many references were given back that were not counted; 0 where the image was sound and so are we.</summary>
+    internal long UncountedReleases => allocator.UncountedReleases;
 
     /// <summary>How many slices of tables are in memory: of L2 tables, of refcount blocks.</summary>
     internal (int L2, int Refcounts) CachedSlices => (l2.Count, refcounts.Count);

@@ -80,6 +80,10 @@ internal sealed class WritePath(
         return data.WriteAsync(host.Value, bytes);
     }
 
+    private ValueTask RefuseOverlapAsync(in HostRun run) =>
+        dataFile is null && guard.Find(run.Offset, (long)run.Count << map.ClusterBits) is var hit && hit != OverlapChecks.None
+            ? RefuseAsync(run.Offset, hit) : default;
+
     private async ValueTask RefuseAsync(HostOffset host, OverlapChecks hit) =>
         throw await headers.CorruptAsync($"a write at {host} would overwrite {OverlapGuard.Describe(hit)}", host.Value).ConfigureAwait(false);
 
@@ -87,33 +91,8 @@ internal sealed class WritePath(
     /// <returns>How many bytes.</returns>
     internal async ValueTask<int> WriteClaimedAsync(long guest, ReadOnlyMemory<byte> bytes)
     {
-        await map.EnsureTableAsync(guest).ConfigureAwait(false);
         var first = guest & -map.ClusterSize;
-        var count = (int)((guest + bytes.Length - first + map.ClusterSize - 1) >> map.ClusterBits);
-        var entries = await map.EntriesAsync(first, count).ConfigureAwait(false);
-        var way = await WayOfAsync(entries[0], guest, guest + bytes.Length).ConfigureAwait(false);
-        var same = 1;
-        while (same < count
-            && (way == Way.Allocate || entries[same].Host == entries[same - 1].Host + map.ClusterSize)
-            && await WayOfAsync(entries[same], first + ((long)same << map.ClusterBits), guest + bytes.Length).ConfigureAwait(false) == way)
-        {
-            same++;
-        }
-
-        HostRun run;
-        if (way != Way.Allocate)
-        {
-            run = new HostRun(entries[0].Host, same, false);
-        }
-        else if (dataFile is not null)
-        {
-            run = new HostRun(new HostOffset(first), same, dataFile.Node.GrowsOnWrite && first >= dataFile.Length);
-        }
-        else
-        {
-            run = await allocator.AllocateAsync(same).ConfigureAwait(false);
-        }
-
+        var (way, run, entries) = await PlaceAsync(guest, bytes.Length).ConfigureAwait(false);
         var end = Math.Min(guest + bytes.Length, first + ((long)run.Count << map.ClusterBits));
         bytes = bytes[..(int)(end - guest)];
         if (way == Way.InPlace)
@@ -133,6 +112,77 @@ internal sealed class WritePath(
         }
 
         return bytes.Length;
+    }
+
+    /// <summary>
+    /// Lets the kernel put whole clusters into the file, which are claimed and whose entries are in one slice; the image has no
+    /// data file.
+    /// </summary>
+    /// <param name="guest">The first cluster.</param>
+    /// <param name="length">Bytes: whole clusters.</param>
+    /// <param name="onlyNew">Not into clusters that the image has already: their space is reserved for what is written there.</param>
+    /// <param name="put">Puts so many bytes to an offset in the file, or fewer, and says how many.</param>
+    /// <returns>Bytes written from the front: whole clusters.</returns>
+    internal async ValueTask<long> PutClaimedAsync(long guest, long length, bool onlyNew, Func<HostOffset, long, ValueTask<long>> put)
+    {
+        var (way, run, entries) = await PlaceAsync(guest, length).ConfigureAwait(false);
+        if (onlyNew && way != Way.Allocate)
+        {
+            return 0;
+        }
+
+        var done = 0;
+        try
+        {
+            await RefuseOverlapAsync(run).ConfigureAwait(false);
+            data.DebugEvent(BlkdebugEvent.WriteAio);
+            done = (int)(await put(run.Offset, (long)run.Count << map.ClusterBits).ConfigureAwait(false) >> map.ClusterBits);
+            if (done > 0 && way != Way.InPlace)
+            {
+                var end = guest + ((long)done << map.ClusterBits);
+                await LinkAsync(guest, run with { Count = done }, entries, way, guest, end).ConfigureAwait(false);
+            }
+        }
+        catch when (way == Way.Allocate)
+        {
+            map.Abandon(new FreedRange(run.Offset, run.Count, false));
+            throw;
+        }
+
+        if (way == Way.Allocate && done < run.Count)
+        {
+            map.Abandon(new FreedRange(run.Offset + ((long)done << map.ClusterBits), run.Count - done, false));
+        }
+
+        return (long)done << map.ClusterBits;
+    }
+
+    /// <summary>Where a prefix of a range goes, whose clusters are claimed and whose entries are in one slice.</summary>
+    /// <returns>How it is written, the clusters that it is written to, and the entries of all clusters of the range.</returns>
+    private async ValueTask<(Way Way, HostRun Run, L2Entry[] Entries)> PlaceAsync(long guest, long length)
+    {
+        await map.EnsureTableAsync(guest).ConfigureAwait(false);
+        var first = guest & -map.ClusterSize;
+        var count = (int)((guest + length - first + map.ClusterSize - 1) >> map.ClusterBits);
+        var entries = await map.EntriesAsync(first, count).ConfigureAwait(false);
+        var way = await WayOfAsync(entries[0], guest, guest + length).ConfigureAwait(false);
+        var same = 1;
+        while (same < count
+            && (way == Way.Allocate || entries[same].Host == entries[same - 1].Host + map.ClusterSize)
+            && await WayOfAsync(entries[same], first + ((long)same << map.ClusterBits), guest + length).ConfigureAwait(false) == way)
+        {
+            same++;
+        }
+
+        if (way != Way.Allocate)
+        {
+            return (way, new HostRun(entries[0].Host, same, false), entries);
+        }
+
+        var run = dataFile is not null
+            ? new HostRun(new HostOffset(first), same, dataFile.Node.GrowsOnWrite && first >= dataFile.Length)
+            : await allocator.AllocateAsync(same).ConfigureAwait(false);
+        return (way, run, entries);
     }
 
     /// <summary>How the part of a range that lies in one cluster is written.</summary>
@@ -163,11 +213,7 @@ internal sealed class WritePath(
         var lastEntry = entries[(lastCluster - first) >> map.ClusterBits];
         var copyStart = CopyStart(entries[0], guest, way);
         var copyEnd = CopyEnd(lastEntry, end, way);
-        if (dataFile is null && guard.Find(run.Offset, (long)run.Count << map.ClusterBits) is var hit && hit != OverlapChecks.None)
-        {
-            await RefuseAsync(run.Offset, hit).ConfigureAwait(false);
-        }
-
+        await RefuseOverlapAsync(run).ConfigureAwait(false);
         var host = run.Offset.Value - first; // what is added to a guest offset
         var headIsZero = guest == copyStart || await IsZeroAsync(copyStart, guest).ConfigureAwait(false);
         var tailIsZero = end == copyEnd || await IsZeroAsync(end, copyEnd).ConfigureAwait(false);
@@ -196,10 +242,6 @@ internal sealed class WritePath(
 
         await LinkAsync(first, run, entries, way, copyStart, copyEnd).ConfigureAwait(false);
     }
-
-    /// <summary>Links whole new clusters, whose bytes are in place and whose guest clusters had none before.</summary>
-    internal ValueTask LinkNewAsync(long guest, HostRun run, L2Entry[] entries) =>
-        LinkAsync(guest, run, entries, Way.Allocate, guest, guest + ((long)run.Count << map.ClusterBits));
 
     private async ValueTask LinkAsync(long first, HostRun run, L2Entry[] entries, Way way, long copyStart, long copyEnd)
     {

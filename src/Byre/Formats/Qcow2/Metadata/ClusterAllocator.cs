@@ -17,12 +17,19 @@ internal sealed class ClusterAllocator : RefcountBlocks
 
     private readonly AsyncMutex allocating = new();
     private long freeByte; // where the next compressed cluster may go, or 0
+    private long uncounted;
 
     public ClusterAllocator(
         BlockEdge file, Lock gate, SliceCache refcounts, ResidentTable table, HeaderStore headers, OverlapGuard guard, AsyncMutex roundLock)
         : base(file, gate, refcounts, table, headers, guard, roundLock)
     {
     }
+
+    /// <summary>
+    /// How many references were given back that were not counted: the counts on disk were wrong, or a cluster was given back
+    /// twice.
+    /// </summary>
+    public long UncountedReleases => Interlocked.Read(ref uncounted);
 
     /// <summary>The most references a cluster can have.</summary>
     private ulong MaxRefcount => RefcountWidth.Max(Order);
@@ -117,6 +124,7 @@ internal sealed class ClusterAllocator : RefcountBlocks
         {
             if (Table[cluster / BlockEntries] == 0)
             {
+                Interlocked.Increment(ref uncounted);
                 cluster++;
                 continue;
             }
@@ -135,6 +143,7 @@ internal sealed class ClusterAllocator : RefcountBlocks
                     var count = RefcountWidth.Get(slice.Bytes, Order, index);
                     if (count == 0)
                     {
+                        Interlocked.Increment(ref uncounted);
                         continue;
                     }
 
