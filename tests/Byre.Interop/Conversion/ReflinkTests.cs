@@ -15,6 +15,8 @@ public sealed class ReflinkTests
     [InlineData(Xfs, "raw", "raw", "")]
     [InlineData(Xfs, "raw", "qcow2", "")]
     [InlineData(Xfs, "raw", "qcow2", "-C")]
+    [InlineData(Xfs, "raw", "qcow2", "-t none")]
+    [InlineData(Xfs, "qcow2", "raw", "-t none -T none")]
     [InlineData(Xfs, "raw", "qcow2", "-o extended_l2=on,cluster_size=128k")]
     [InlineData(Xfs, "qcow2", "raw", "")]
     [InlineData(Xfs, "qcow2", "qcow2", "")]

@@ -262,8 +262,12 @@ internal sealed unsafe class LinuxFile : HostFile
 
     internal override bool MayShareWith(HostFile source) => CopySource(source) is { } from && copy.MayShareWith(from.fd);
 
-    internal override long CopyFrom(HostFile source, long sourceOffset, long offset, long length, CopyRangeMode mode) =>
-        CopySource(source) is { } from ? copy.Copy(from.fd, sourceOffset, offset, length, mode) : 0;
+    internal override long CopyFrom(HostFile source, long sourceOffset, long offset, long length, CopyRangeMode mode)
+    {
+        // With O_DIRECT blocks are shared only: a copy would go through the page cache.
+        mode = Alignment > 1 ? CopyRangeMode.ReflinkOnly : mode;
+        return CopySource(source) is { } from ? copy.Copy(from.fd, sourceOffset, offset, length, mode) : 0;
+    }
 
     internal override void PrepareLocks(PermissionSet permissions) => locks?.Prepare(permissions);
 
@@ -281,9 +285,9 @@ internal sealed unsafe class LinuxFile : HostFile
         handle.Dispose();
     }
 
-    /// <summary>The file behind <paramref name="source"/>, where the kernel may copy from it to this one: both regular, and through the page cache here.</summary>
+    /// <summary>The file behind <paramref name="source"/>, where the kernel may copy from it to this one: both are regular.</summary>
     private LinuxFile? CopySource(HostFile source) =>
-        source is LinuxFile from && !IsDevice && !from.IsDevice && Alignment == 1 ? from : null;
+        source is LinuxFile from && !IsDevice && !from.IsDevice ? from : null;
 
     private BlockException Failure(string message, long? offset) =>
         BlockException.FromErrno(Marshal.GetLastPInvokeError(), message, Path, offset);

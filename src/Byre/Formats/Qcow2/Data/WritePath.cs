@@ -151,7 +151,13 @@ internal sealed class WritePath(
 
         if (way == Way.Allocate && done < run.Count)
         {
-            map.Abandon(new FreedRange(run.Offset + ((long)done << map.ClusterBits), run.Count - done, false));
+            // At once, so that what is written instead takes them: else a hole would stay in the file.
+            var rest = new FreedRange(run.Offset + ((long)done << map.ClusterBits), run.Count - done, false);
+            rest = await allocator.ReturnAsync(rest).ConfigureAwait(false);
+            if (rest.Count > 0)
+            {
+                map.Abandon(rest);
+            }
         }
 
         return (long)done << map.ClusterBits;

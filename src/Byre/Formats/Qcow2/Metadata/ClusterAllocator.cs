@@ -160,6 +160,27 @@ internal sealed class ClusterAllocator : RefcountBlocks
         }
     }
 
+    /// <summary>Gives back clusters that were taken and never linked, as far as that works at once.</summary>
+    /// <returns>The rest of the range: a round can try again.</returns>
+    public async ValueTask<FreedRange> ReturnAsync(FreedRange range)
+    {
+        try
+        {
+            while (range.Count > 0)
+            {
+                var part = FirstPart(range);
+                await ReleaseAsync(part, mayWriteBack: false).ConfigureAwait(false);
+                range = range with { Offset = range.Offset + (part.Count << ClusterBits), Count = range.Count - part.Count };
+            }
+        }
+        catch (BlockException)
+        {
+            // Nothing is lost: they stay counted until the round.
+        }
+
+        return range;
+    }
+
     /// <summary>Cuts off the end of the file that nothing uses, and gives up refcount blocks that count nothing.</summary>
     /// <param name="round">Brings the refcount table to the disk. All that was freed is durable.</param>
     public async ValueTask CutFileAsync(WriteBackRound round)
