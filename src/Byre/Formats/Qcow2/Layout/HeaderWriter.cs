@@ -15,11 +15,22 @@ internal static class HeaderWriter
     private static ReadOnlySpan<uint> Generated =>
         [HeaderExtensionTypes.BackingFormat, HeaderExtensionTypes.FeatureNames, HeaderExtensionTypes.DataFileName];
 
+    /// <summary>The used part of the header cluster.</summary>
     internal static byte[] ToBytes(Qcow2Header header)
     {
-        var length = header.Version < 3
-            ? HeaderFields.Version2Length
-            : HeaderFields.Version3Length + ((header.UnknownFields.Length + 7) & ~7);
+        var (bytes, end) = Compose(header, withFeatureNames: true, nameAt: null);
+        return bytes[..Math.Max(end, NameEnd(bytes))];
+    }
+
+    /// <summary>Composes a header cluster.</summary>
+    /// <param name="header">The header.</param>
+    /// <param name="withFeatureNames">With the table of the features' names, which comes last of the extensions, where the cluster has room for it.</param>
+    /// <param name="nameAt">Where the backing file's name goes, behind the extensions; null: right behind them.</param>
+    /// <returns>A whole cluster, and where its extensions end.</returns>
+    /// <exception cref="BlockException"><see cref="ErrorCode.Invalid"/>: it does not fit in a cluster.</exception>
+    internal static (byte[] Bytes, int ExtensionsEnd) Compose(Qcow2Header header, bool withFeatureNames, int? nameAt)
+    {
+        var length = LengthOf(header);
         if (length > header.ClusterSize)
         {
             throw TooLong();
@@ -44,11 +55,6 @@ internal static class HeaderWriter
         }
 
         AddKept(header, bytes, ref at, HeaderExtensionTypes.FullDiskEncryption);
-        if (header.Version >= 3 && header.ClusterSize >= FeatureTableMinCluster)
-        {
-            Add(bytes, ref at, HeaderExtensionTypes.FeatureNames, FeatureTable(header));
-        }
-
         AddKept(header, bytes, ref at, HeaderExtensionTypes.Bitmaps);
         foreach (var extension in header.Extensions)
         {
@@ -59,6 +65,11 @@ internal static class HeaderWriter
             }
         }
 
+        if (withFeatureNames && header.Version >= 3 && header.ClusterSize >= FeatureTableMinCluster)
+        {
+            Add(bytes, ref at, HeaderExtensionTypes.FeatureNames, FeatureTable(header));
+        }
+
         if (at + 8 > bytes.Length)
         {
             throw TooLong();
@@ -67,11 +78,20 @@ internal static class HeaderWriter
         at += 8;
         if (header.BackingFile is { Length: > 0 } backing)
         {
-            AddBackingName(bytes, ref at, Encoding.UTF8.GetBytes(backing));
+            AddBackingName(bytes, nameAt ?? at, Encoding.UTF8.GetBytes(backing));
         }
 
-        return bytes[..at];
+        return (bytes, at);
     }
+
+    /// <summary>Bytes of the fixed fields as they are written.</summary>
+    internal static int LengthOf(Qcow2Header header) => header.Version < 3
+        ? HeaderFields.Version2Length
+        : HeaderFields.Version3Length + ((header.UnknownFields.Length + 7) & ~7);
+
+    /// <summary>The first byte behind the backing file's name; 0 without one.</summary>
+    internal static int NameEnd(ReadOnlySpan<byte> bytes) =>
+        (int)HeaderFields.U64(bytes, HeaderFields.BackingOffset) + (int)HeaderFields.U32(bytes, HeaderFields.BackingLength);
 
     /// <summary>The names of the features this program knows, in the order of the table's readers: by kind, then by bit.</summary>
     internal static IReadOnlyList<FeatureName> KnownNames(bool withAllZero, bool isIncomplete = false)
@@ -141,7 +161,7 @@ internal static class HeaderWriter
         at += 8 + ((data.Length + 7) & ~7);
     }
 
-    private static void AddBackingName(byte[] bytes, ref int at, byte[] name)
+    private static void AddBackingName(byte[] bytes, int at, byte[] name)
     {
         if (name.Length > Qcow2Limits.MaxBackingNameBytes)
         {
@@ -157,7 +177,6 @@ internal static class HeaderWriter
         HeaderFields.Put64(bytes, HeaderFields.BackingOffset, (ulong)at);
         HeaderFields.Put32(bytes, HeaderFields.BackingLength, (uint)name.Length);
         name.CopyTo(bytes.AsSpan(at));
-        at += name.Length;
     }
 
     private static BlockException TooLong() => new(

@@ -119,4 +119,13 @@ public sealed record Qcow2Header
 
         return null;
     }
+
+    /// <summary>The header with one extension of a type instead of those it has, or with none.</summary>
+    /// <param name="type">The type; none of those that are made from properties.</param>
+    /// <param name="data">The extension's data; null for no such extension.</param>
+    internal Qcow2Header WithExtension(uint type, ReadOnlyMemory<byte>? data)
+    {
+        var kept = Extensions.Where(e => e.Type != type);
+        return this with { Extensions = data is { } d ? [.. kept, new HeaderExtension(type, d)] : [.. kept] };
+    }
 }

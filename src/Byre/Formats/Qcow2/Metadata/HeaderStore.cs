@@ -16,6 +16,7 @@ internal sealed class HeaderStore
     private Qcow2Header header;
     private bool isCorrupt;
     private bool isUncertain; // a failed update may have reached the disk all the same
+    private int extensionsEnd;
 
     private HeaderStore(BlockEdge file, Qcow2Header header, byte[] sector)
     {
@@ -23,6 +24,7 @@ internal sealed class HeaderStore
         this.header = header;
         this.sector = sector;
         isCorrupt = (header.Incompatible & IncompatibleFeatures.Corrupt) != 0;
+        extensionsEnd = header.HeaderLength + header.Extensions.Sum(e => 8 + ((e.Data.Length + 7) & ~7)) + 8;
     }
 
     /// <summary>The header as it is now.</summary>
@@ -78,29 +80,48 @@ internal sealed class HeaderStore
     public ValueTask SettleAsync() => Volatile.Read(ref isUncertain) ? UpdateAsync(static h => h) : default;
 
     /// <summary>
-    /// Changes the features, and the names that the header has for them. Only for images that this program has made, since
-    /// extensions may move. It is on stable storage when this completes; the first sector, which has the features, is written
-    /// last.
+    /// Changes anything in the header: fixed fields, extensions, the backing file's name. It is on stable storage when this
+    /// completes, and one write of the first sector makes the change: whatever is interrupted, the header is the old or the
+    /// new one (see <see cref="HeaderRewrite"/>).
     /// </summary>
+    /// <exception cref="BlockException">
+    /// <see cref="ErrorCode.Invalid"/>: the header would not fit in a cluster; nothing is changed. Another failure: the file has
+    /// the old or the new header, and <see cref="Header"/> is the old one, which <see cref="SettleAsync"/> writes again; what
+    /// either of them names must be left alone until then.
+    /// </exception>
     public async ValueTask RewriteAsync(Func<Qcow2Header, Qcow2Header> change)
     {
         await mutex.WaitAsync().ConfigureAwait(false);
         try
         {
             var next = change(header);
-            var bytes = next.ToBytes();
-            var cluster = new byte[Math.Max(Sector, Math.Max(bytes.Length, header.ToBytes().Length))];
-            bytes.CopyTo(cluster, 0);
-            if (cluster.Length > Sector)
+            next = next with { HeaderLength = HeaderWriter.LengthOf(next) };
+            var rewrite = HeaderRewrite.Plan(sector, extensionsEnd, next);
+            try
             {
-                await file.WriteAsync(Sector, cluster.AsMemory(Sector)).ConfigureAwait(false);
-                await file.FlushAsync().ConfigureAwait(false);
+                await rewrite.PrepareAsync(file).ConfigureAwait(false);
+                await rewrite.SwitchAsync(file).ConfigureAwait(false);
+            }
+            catch
+            {
+                Volatile.Write(ref isUncertain, true);
+                throw;
             }
 
-            await file.WriteAsync(0, cluster.AsMemory(0, Sector)).ConfigureAwait(false);
-            await file.FlushAsync().ConfigureAwait(false);
-            cluster.AsSpan(0, Sector).CopyTo(sector);
+            rewrite.Switched.AsSpan(0, Sector).CopyTo(sector);
+            extensionsEnd = rewrite.ExtensionsEnd;
             Volatile.Write(ref header, next);
+            Volatile.Write(ref isUncertain, true); // until the rest is written too
+            try
+            {
+                await rewrite.CompleteAsync(file).ConfigureAwait(false);
+                rewrite.Completed.AsSpan(0, Sector).CopyTo(sector);
+                Volatile.Write(ref isUncertain, false);
+            }
+            catch (BlockException)
+            {
+                // The change is made: only names of features are missing. The next update settles which sector it is.
+            }
         }
         finally
         {
