@@ -29,9 +29,9 @@ internal sealed class RawDriver : IBlockDriver
         if (opening is { WasProbed: true, Settings.ReadOnly: false })
         {
             opening.Session.Warn(
-                $"WARNING: The format of '{opening.Name ?? file.Node.FileName}' was not given; it was probed, and taken for raw.\n"
-                + "         A guest can make a raw image look like another format, so writes to its first sector are checked.\n"
-                + "         Give the format (raw) to have them unchecked.");
+                $"WARNING: The format of '{opening.Name ?? file.Node.FileName}' was not given; it was probed, and taken for raw. "
+                + "A guest can make a raw image look like another format, so writes to its first sector are checked. "
+                + "Give the format (raw) to have them unchecked.");
         }
 
         return opening.Finish(RawNode.Open(file, options));

@@ -104,7 +104,7 @@ internal static class CheckCommand
             return 1;
         }
 
-        if (json)
+        if (json && !quiet)
         {
             context.Output.Write(CheckText.Json(report, name, format) + "\n");
         }

@@ -35,8 +35,8 @@ internal static class ExtentAnswers
                 SubclusterKind.Normal => ExtentFlags.None,
                 _ => ExtentFlags.Hole,
             };
-            var isData = run.Kind == SubclusterKind.Normal;
-            extents.Add(new BlockExtent(at, run.Length, state, flags, isData ? run.Host.Value : -1, isData ? data.Node : null, 1));
+            var hasHost = run.Kind is SubclusterKind.Normal or SubclusterKind.ZeroAllocated or SubclusterKind.UnallocatedAllocated;
+            extents.Add(new BlockExtent(at, run.Length, state, flags, hasHost ? run.Host.Value : -1, hasHost ? data.Node : null, 1));
         }
     }
 
