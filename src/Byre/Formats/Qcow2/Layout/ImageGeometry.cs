@@ -54,9 +54,6 @@ internal readonly record struct ImageGeometry
     /// <summary>Guest bytes that an L2 table covers.</summary>
     internal long L2Coverage => 1L << L1Shift;
 
-    /// <summary>Host bytes that a refcount block covers.</summary>
-    internal long RefcountBlockCoverage => 1L << (RefcountBlockBits + ClusterBits);
-
     internal static int MaxL1Entries => Qcow2Limits.MaxL1Bytes / 8;
 
     /// <summary>The longest disk that the largest L1 table can map.</summary>

@@ -207,19 +207,6 @@ internal sealed class ClusterAllocator : RefcountBlocks
         Count = Math.Min(range.Count, SliceEntries - ((range.Offset.Value >> ClusterBits) % SliceEntries)),
     };
 
-    /// <summary>The references to a cluster.</summary>
-    public async ValueTask<ulong> RefcountAsync(HostOffset offset)
-    {
-        var cluster = offset.Value >> ClusterBits;
-        if (Table[cluster / BlockEntries] == 0)
-        {
-            return 0;
-        }
-
-        var slice = await SliceOfAsync(cluster, mayWriteBack: true).ConfigureAwait(false);
-        return RefcountWidth.Get(slice.Bytes, Order, (int)(cluster % SliceEntries));
-    }
-
     private async ValueTask PunchAsync(long first, long count, bool mayWriteBack)
     {
         for (var cluster = first; cluster < first + count;)
