@@ -130,11 +130,16 @@ public sealed class BlockGraph
     /// <summary>The change in progress has ended.</summary>
     internal void EndChange() => changing.Release();
 
-    /// <summary>Names nodes that have no name, and checks that no two have the same.</summary>
+    /// <summary>Names nodes that have no name, and checks that no two of the graph and these have the same.</summary>
     internal void Name(IReadOnlyList<BlockNode> all)
     {
+        if (all.All(n => n.Graph is not null && n.Name.Length != 0))
+        {
+            return;
+        }
+
         var names = new HashSet<string>(StringComparer.Ordinal);
-        foreach (var node in all)
+        foreach (var node in Nodes.Concat(all.Where(n => n.Graph is null)))
         {
             if (node.Name.Length != 0 && !names.Add(node.Name))
             {

@@ -2,7 +2,7 @@ using Byre.Nodes;
 
 namespace Byre.Graph;
 
-/// <summary>A graph as it would be after a change, in the solver's words.</summary>
+/// <summary>The part of a graph that a change concerns, as it would be then, in the solver's words.</summary>
 internal sealed class GraphModel
 {
     private readonly Dictionary<BlockNode, int> index = new(ReferenceEqualityComparer.Instance);
@@ -44,26 +44,21 @@ internal sealed class GraphModel
         Dictionary<BlockEdge, PermissionSet> wanted)
     {
         var model = new GraphModel();
-        foreach (var node in graph.Nodes)
+        if (replaced.Count == 0)
         {
-            model.Collect(node, replaced);
+            model.CollectAffected(added, removed, wanted);
         }
-
-        foreach (var edge in added)
+        else
         {
-            model.Collect(edge.Node, replaced);
-        }
-
-        foreach (var node in replaced.Values)
-        {
-            model.Collect(node, replaced);
+            model.CollectAll(graph, added, replaced);
         }
 
         graph.Name(model.nodes);
         var seen = new HashSet<BlockEdge>(ReferenceEqualityComparer.Instance);
-        foreach (var node in model.nodes)
+        var solved = model.nodes.Count;
+        for (var i = 0; i < solved; i++)
         {
-            foreach (var edge in node.Parents)
+            foreach (var edge in model.nodes[i].Parents)
             {
                 Add(edge);
             }
@@ -92,7 +87,7 @@ internal sealed class GraphModel
             }
 
             var child = replaced.GetValueOrDefault(edge, edge.Node);
-            var parent = model.parentOf.GetValueOrDefault(edge, -1);
+            var parent = model.parentOf.TryGetValue(edge, out var p) ? p : model.Unchanged(edge.Parent, graph);
             if (model.index.TryGetValue(child, out var c))
             {
                 model.used.Add(c);
@@ -105,6 +100,79 @@ internal sealed class GraphModel
     /// <summary>The name a person knows the node by.</summary>
     private static string DisplayName(BlockNode node) =>
         node.Name.StartsWith('#') && node.FileName is { Length: > 0 } file ? file : node.Name;
+
+    /// <summary>
+    /// A parent whose own permissions stay as they are: it is in the model for its name, and what it gives its children stays.
+    /// </summary>
+    private int Unchanged(BlockNode? parent, BlockGraph graph)
+    {
+        if (parent?.Graph != graph)
+        {
+            return -1; // a user, or a node that is being opened
+        }
+
+        if (index.TryAdd(parent, nodes.Count))
+        {
+            nodes.Add(parent);
+        }
+
+        return index[parent];
+    }
+
+    private void CollectAll(BlockGraph graph, List<BlockEdge> added, Dictionary<BlockEdge, BlockNode> replaced)
+    {
+        foreach (var node in graph.Nodes.Concat(added.Select(e => e.Node)).Concat(replaced.Values))
+        {
+            Collect(node, replaced);
+        }
+    }
+
+    /// <summary>
+    /// Collects the new nodes, and those for whom anything changes: from the edges that change downwards, as far as what the
+    /// parents together use and share is not what it was. A long chain is so not solved again for each layer that it gets.
+    /// </summary>
+    private void CollectAffected(List<BlockEdge> added, HashSet<BlockEdge> removed, Dictionary<BlockEdge, PermissionSet> wanted)
+    {
+        var given = new Dictionary<BlockEdge, PermissionSet>(wanted, ReferenceEqualityComparer.Instance);
+        var passedOn = new HashSet<BlockNode>(ReferenceEqualityComparer.Instance);
+        var open = new Queue<BlockNode>(added.Concat(removed).Concat(wanted.Keys).Select(e => e.Node));
+        while (open.TryDequeue(out var node))
+        {
+            if (index.TryAdd(node, nodes.Count))
+            {
+                nodes.Add(node);
+                foreach (var child in node.Children)
+                {
+                    parentOf[child] = index[node];
+                }
+            }
+
+            var all = PermissionSet.Nothing;
+            var isUsed = false;
+            foreach (var edge in node.Parents.Where(e => !removed.Contains(e)))
+            {
+                var set = PermissionSolver.Shared(node.ForceShare, given.GetValueOrDefault(edge, edge.Permissions));
+                all = new(all.Used | set.Used, all.Shared & set.Shared);
+                isUsed = true;
+            }
+
+            if (!isUsed || (node.Graph is not null && all == node.Granted && !passedOn.Contains(node)))
+            {
+                continue;
+            }
+
+            passedOn.Add(node);
+            foreach (var child in node.Children)
+            {
+                var set = PermissionSolver.Shared(child.Node.ForceShare, node.PermissionsForChild(child.Role, all));
+                if (node.Graph is null || set != given.GetValueOrDefault(child, child.Permissions))
+                {
+                    given[child] = set;
+                    open.Enqueue(child.Node);
+                }
+            }
+        }
+    }
 
     private void Collect(BlockNode root, Dictionary<BlockEdge, BlockNode> replaced)
     {

@@ -22,7 +22,7 @@ internal static class PermissionSolver
         var nodeSets = new PermissionSet[nodes.Count];
         for (var i = 0; i < edges.Count; i++)
         {
-            edgeSets[i] = Shared(nodes[edges[i].Child], edges[i].Given);
+            edgeSets[i] = Shared(nodes[edges[i].Child].ForceShare, edges[i].Given);
         }
 
         foreach (var n in order)
@@ -46,15 +46,16 @@ internal static class PermissionSolver
 
             foreach (var e in outgoing[n])
             {
-                edgeSets[e] = Shared(nodes[edges[e].Child], nodes[n].PermissionsForChild(edges[e].Role, all));
+                edgeSets[e] = Shared(nodes[edges[e].Child].ForceShare, nodes[n].PermissionsForChild(edges[e].Role, all));
             }
         }
 
         return new PermissionSolution(edgeSets, nodeSets, null, default);
     }
 
-    private static PermissionSet Shared(SolverNode child, PermissionSet set) =>
-        child.ForceShare ? set with { Shared = Permissions.All } : set;
+
+    /// <summary>What an edge to a node comes to: all is shared with one that is opened so.</summary>
+    public static PermissionSet Shared(bool forceShare, PermissionSet set) => forceShare ? set with { Shared = Permissions.All } : set;
 
     private static PermissionSolution? FindConflict(
         IReadOnlyList<SolverNode> nodes, IReadOnlyList<SolverEdge> edges, PermissionSet[] sets, List<int> users)
