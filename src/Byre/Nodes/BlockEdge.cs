@@ -121,18 +121,18 @@ public sealed class BlockEdge : IAsyncDisposable
         }
         catch (Exception e)
         {
-            node.Flushes.MarkWritten();
+            node.MarkChanged(offset, data.Length);
             node.Tracker.Leave();
             return ValueTask.FromException(e);
         }
 
         if (!pending.IsCompletedSuccessfully)
         {
-            return EdgeRequests.FinishWriteAsync(node, pending);
+            return EdgeRequests.FinishWriteAsync(node, pending, offset, data.Length);
         }
 
         pending.GetAwaiter().GetResult();
-        node.Flushes.MarkWritten();
+        node.MarkChanged(offset, data.Length);
         node.OnDebugEvent(BlkdebugEvent.PwritevDone);
         node.Tracker.Leave();
         return default;

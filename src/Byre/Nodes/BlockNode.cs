@@ -1,4 +1,6 @@
+using System.Runtime.CompilerServices;
 using System.Runtime.ExceptionServices;
+using Byre.Bitmaps;
 using Byre.Graph;
 using Byre.Requests;
 
@@ -15,6 +17,7 @@ public abstract class BlockNode : IAsyncDisposable
     private readonly Lock parentsLock = new();
     private readonly List<BlockEdge> parents = [];
     private readonly List<Drain> drains = [];
+    private BitmapTracker? bitmaps;
     private bool closed;
 
     /// <summary>Makes a node.</summary>
@@ -167,6 +170,12 @@ public abstract class BlockNode : IAsyncDisposable
         }
     }
 
+    /// <summary>The dirty bitmaps that follow the node's changes, or null where nobody has wanted one.</summary>
+    public BitmapTracker? Bitmaps => Volatile.Read(ref bitmaps);
+
+    /// <summary>The node's dirty bitmaps, to add one to.</summary>
+    public BitmapTracker TrackBitmaps() => Bitmaps ?? Interlocked.CompareExchange(ref bitmaps, new BitmapTracker(), null) ?? bitmaps;
+
     /// <summary>The graph it is part of, or null.</summary>
     internal BlockGraph? Graph { get; set; }
 
@@ -214,6 +223,17 @@ public abstract class BlockNode : IAsyncDisposable
         }
     }
 
+    /// <summary>A change of a range has ended, well or not: flushes and bitmaps take note of it.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    internal void MarkChanged(long offset, long length)
+    {
+        Flushes.MarkWritten();
+        if (bitmaps is not null)
+        {
+            RecordChange(offset, length);
+        }
+    }
+
     /// <summary>An edge arrives. The node's children learn who their parent is.</summary>
     internal void AddParent(BlockEdge edge)
     {
@@ -244,6 +264,17 @@ public abstract class BlockNode : IAsyncDisposable
         {
             return parents.Remove(edge) && parents.Count == 0 && (closed = true);
         }
+    }
+
+    private void RecordChange(long offset, long length)
+    {
+        var tracker = Bitmaps!;
+        if (GrowsOnWrite)
+        {
+            tracker.Resize(offset + length, growsOnly: true);
+        }
+
+        tracker.Record(offset, length);
     }
 
     private static void IncludeIn(IEnumerable<Drain> over, BlockNode? parent)

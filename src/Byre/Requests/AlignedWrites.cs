@@ -27,7 +27,7 @@ internal static class AlignedWrites
         }
         finally
         {
-            node.Flushes.MarkWritten();
+            node.MarkChanged(offset, data.Length);
             node.OnDebugEvent(BlkdebugEvent.PwritevDone);
         }
 

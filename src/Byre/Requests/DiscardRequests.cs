@@ -18,6 +18,7 @@ internal static class DiscardRequests
         var end = offset + length == node.Length ? offset + length : Alignment.Down(offset + length, unit);
         if (start >= end)
         {
+            node.Bitmaps?.Record(offset, length);
             return;
         }
 
@@ -32,7 +33,7 @@ internal static class DiscardRequests
         }
         finally
         {
-            node.Flushes.MarkWritten();
+            node.MarkChanged(offset, length);
         }
     }
 }

@@ -25,7 +25,7 @@ internal static class EdgeRequests
 
     /// <summary>Waits for a write that the node has begun, and leaves.</summary>
     [AsyncMethodBuilder(typeof(PoolingAsyncValueTaskMethodBuilder))]
-    public static async ValueTask FinishWriteAsync(BlockNode node, ValueTask pending)
+    public static async ValueTask FinishWriteAsync(BlockNode node, ValueTask pending, long offset, int length)
     {
         try
         {
@@ -33,7 +33,7 @@ internal static class EdgeRequests
         }
         finally
         {
-            node.Flushes.MarkWritten();
+            node.MarkChanged(offset, length);
             node.OnDebugEvent(BlkdebugEvent.PwritevDone);
             node.Tracker.Leave();
         }
@@ -178,14 +178,15 @@ internal static class EdgeRequests
         try
         {
             var entry = node.Tracker.TryEnter() ? null : await EnterAsync(edge, node, offset, length).ConfigureAwait(false);
+            var changed = length; // unless it ends well
             try
             {
                 EdgeChecks.WriteRange(edge, node, offset, length);
-                return await target.CopyRangeAsync(offset, source, sourceOffset, length, mode).ConfigureAwait(false);
+                return changed = await target.CopyRangeAsync(offset, source, sourceOffset, length, mode).ConfigureAwait(false);
             }
             finally
             {
-                node.Flushes.MarkWritten();
+                node.MarkChanged(offset, changed);
                 node.Tracker.Leave(entry);
             }
         }
@@ -216,6 +217,8 @@ internal static class EdgeRequests
                         .EnterLeaseAsync(Alignment.Down(Math.Min(length, old), block), long.MaxValue, isUser: false).ConfigureAwait(false);
                 }
 
+                node.Bitmaps?.CheckResize(length);
+                node.Bitmaps?.Resize(length, growsOnly: true); // before a write beyond the old end can come
                 await node.ResizeAsync(length, preallocation).ConfigureAwait(false);
             }
             finally
@@ -226,6 +229,7 @@ internal static class EdgeRequests
                 }
 
                 node.Flushes.MarkWritten();
+                node.Bitmaps?.Resize(node.Length);
                 node.ResizeLock.Release();
             }
         }

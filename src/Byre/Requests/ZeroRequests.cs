@@ -54,7 +54,7 @@ internal static class ZeroRequests
         }
         finally
         {
-            node.Flushes.MarkWritten();
+            node.MarkChanged(offset, length);
         }
 
         if ((flags & WriteFlags.Fua) != 0)
