@@ -4,7 +4,8 @@ using Spectre.Console;
 namespace Byre.Cli.Img;
 
 /// <summary>A bar on the terminal, with rate and remaining time, on standard error.</summary>
-internal sealed class ConvertBar
+/// <param name="verb">What stands before it.</param>
+internal sealed class ConvertBar(string verb)
 {
     private ProgressTask? task;
 
@@ -17,7 +18,7 @@ internal sealed class ConvertBar
             .Columns(new ProgressBarColumn(), new PercentageColumn(), new DownloadedColumn(), new TransferSpeedColumn(), new RemainingTimeColumn())
             .StartAsync(async context =>
             {
-                task = context.AddTask("convert");
+                task = context.AddTask(verb);
                 await copy().ConfigureAwait(false);
             });
     }

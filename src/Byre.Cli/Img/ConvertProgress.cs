@@ -5,7 +5,7 @@ using Byre.Jobs;
 
 namespace Byre.Cli.Img;
 
-/// <summary>Tells how far convert is: as qemu-img -p prints it, as lines, as JSON lines, or as a bar on a terminal.</summary>
+/// <summary>Tells how far a verb that copies is: as qemu-img -p prints it, as lines, as JSON lines, or as a bar on a terminal.</summary>
 internal sealed class ConvertProgress : IProgress<CopyProgress>, IDisposable
 {
     private const PosixSignal Usr1 = (PosixSignal)10;
@@ -20,11 +20,11 @@ internal sealed class ConvertProgress : IProgress<CopyProgress>, IDisposable
     private double shown = double.NegativeInfinity;
     private CopyProgress latest = new(0, 1);
 
-    private ConvertProgress(Style style, ImgContext context)
+    private ConvertProgress(Style style, ImgContext context, string verb)
     {
         this.style = style;
         this.context = context;
-        bar = style == Style.Bar ? new ConvertBar() : null;
+        bar = style == Style.Bar ? new ConvertBar(verb) : null;
         if (OperatingSystem.IsLinux())
         {
             signal = PosixSignalRegistration.Create(Usr1, OnSignal);
@@ -49,8 +49,11 @@ internal sealed class ConvertProgress : IProgress<CopyProgress>, IDisposable
     public IProgress<CopyProgress> Wanted => this;
 
     /// <summary>As -p, --progress=FORM and -q ask for it; the native program shows a bar on a terminal unless told otherwise.</summary>
+    /// <param name="arguments">The verb's arguments.</param>
+    /// <param name="context">Where it is shown.</param>
+    /// <param name="verb">The verb.</param>
     /// <exception cref="ImgUsageException">The form is unknown.</exception>
-    public static ConvertProgress From(ImgArguments arguments, ImgContext context)
+    public static ConvertProgress From(ImgArguments arguments, ImgContext context, string verb = "convert")
     {
         var isNative = !context.Program.StartsWith("qemu-img", StringComparison.Ordinal);
         var style = arguments.Value("progress") switch
@@ -63,7 +66,7 @@ internal sealed class ConvertProgress : IProgress<CopyProgress>, IDisposable
             "bar" => Console.IsErrorRedirected ? Style.Plain : Style.Bar,
             var other => throw new ImgUsageException($"--progress has the forms 'json', 'plain' and 'bar', not '{other}'"),
         };
-        return new ConvertProgress(style, context);
+        return new ConvertProgress(style, context, verb);
     }
 
     /// <summary>Runs the copy; a bar is shown meanwhile.</summary>

@@ -9,6 +9,7 @@ internal static class ImgApplet
     public static IReadOnlyList<ImgVerb> Verbs { get; } =
     [
         new("check", "examine an image's metadata, and repair it", CheckCommand.Usage, CheckCommand.RunAsync) { Answers = true },
+        new("commit", "write what an image holds into its backing file", CommitCommand.Usage, CommitCommand.RunAsync),
         new("compare", "tell whether two images read the same", CompareCommand.Usage, CompareCommand.RunAsync) { FailureStatus = CompareCommand.CannotOpen, Answers = true },
         new("convert", "copy images to a new one, in any format", ConvertHelp.Usage, ConvertCommand.RunAsync),
         new("create", "make an image", CreateCommand.Usage, CreateCommand.RunAsync),

@@ -11,7 +11,7 @@ internal static class ImgImages
     /// <summary>Opens an image.</summary>
     /// <param name="name">A file name, a "json:" name or, with <paramref name="imageOptions"/>, a list of options.</param>
     /// <param name="imageOptions">The name is a list of options (--image-opts).</param>
-    /// <param name="options">All but the name.</param>
+    /// <param name="options">All but the name; options in the name go before those here.</param>
     /// <param name="permissions">What the tool does with it.</param>
     /// <exception cref="ImgFailure">It cannot be opened: one line that names it and the cause.</exception>
     public static async ValueTask<OpenImage> OpenAsync(string name, bool imageOptions, OpenOptions options, PermissionSet permissions)
@@ -20,7 +20,7 @@ internal static class ImgImages
         {
             if (imageOptions)
             {
-                var list = new Dictionary<string, string>(StringComparer.Ordinal);
+                var list = new Dictionary<string, string>(options.Options, StringComparer.Ordinal);
                 OptionTree.AddList(list, name);
                 options = options with { Options = list };
             }

@@ -9,7 +9,7 @@ using Byre.Nodes;
 namespace Byre.Formats.Qcow2;
 
 /// <summary>A qcow2 image: wires the classes that do the work.</summary>
-public sealed class Qcow2Node : BlockNode, IBackedNode, IKnownZero, IImageCheck, ICopyRangeTarget, IIncompleteMark
+public sealed class Qcow2Node : BlockNode, IBackedNode, IKnownZero, IImageCheck, ICopyRangeTarget, IIncompleteMark, IEmptiable
 {
     private readonly BlockEdge[] children;
     private readonly Qcow2OpenOptions options;
@@ -23,6 +23,7 @@ public sealed class Qcow2Node : BlockNode, IBackedNode, IKnownZero, IImageCheck,
     private readonly CompressedClusters compressed;
     private readonly GuestRequests requests;
     private readonly Resize resize;
+    private readonly Emptying emptying;
     private readonly WritePreparation preparation;
     private long length;
 
@@ -65,6 +66,8 @@ public sealed class Qcow2Node : BlockNode, IBackedNode, IKnownZero, IImageCheck,
         var isRaw = dataFile is not null && (header.Autoclear & AutoclearFeatures.RawExternalData) != 0;
         var zeroes = new ZeroAndDiscard(dataFile, backing, map, reads, writes, claims, isRaw, options, () => Length);
         resize = new Resize(file, dataFile, backing, gate, l1, headers, allocator, guard, map, reads, writes, zeroes, round, roundLock, claims, isRaw);
+        emptying = new Emptying(
+            file, gate, l1, l2, refcounts, refcountTable, headers, allocator, guard, zeroes, round, options.PassDiscardRequest);
         var pressure = new WriteBackPressure(l2, quarantine, round);
         requests = new GuestRequests(epochs, pressure, preparation, headers, data, map, reads, writes, compressedWrites, kernelWrites, zeroes);
         if (options.CacheCleanInterval > TimeSpan.Zero)
@@ -214,6 +217,13 @@ public sealed class Qcow2Node : BlockNode, IBackedNode, IKnownZero, IImageCheck,
         await Resize.CheckBitmapsAsync(File, Header, length).ConfigureAwait(false);
         await preparation.RunAsync(keepAllZero: true, keepBitmaps: true).ConfigureAwait(false);
         await resize.RunAsync(Length, length, preallocation, v => Volatile.Write(ref this.length, v)).ConfigureAwait(false);
+    }
+
+    /// <inheritdoc/>
+    public async ValueTask EmptyAsync()
+    {
+        await preparation.RunAsync(keepAllZero: true).ConfigureAwait(false);
+        await emptying.RunAsync(Length).ConfigureAwait(false);
     }
 
     /// <inheritdoc/>

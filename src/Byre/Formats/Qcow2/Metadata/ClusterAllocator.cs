@@ -201,6 +201,30 @@ internal sealed class ClusterAllocator : RefcountBlocks
         }
     }
 
+    /// <summary>Gives everything but a few clusters back at once, and cuts off the end of the file.</summary>
+    /// <param name="reset">Does it.</param>
+    /// <param name="kept">What stays.</param>
+    /// <param name="round">Brings the refcount table to the disk. No table names anything that does not stay, durably.</param>
+    public async ValueTask KeepOnlyAsync(RefcountReset reset, KeptRefcounts kept, WriteBackRound round)
+    {
+        await allocating.WaitAsync().ConfigureAwait(false);
+        try
+        {
+            await reset.RunAsync(kept, round).ConfigureAwait(false);
+            lock (Gate)
+            {
+                NextFree = 0;
+                freeByte = 0;
+            }
+        }
+        finally
+        {
+            allocating.Release();
+        }
+
+        await CutFileAsync(round).ConfigureAwait(false);
+    }
+
     /// <summary>The part of a range whose counts are in one slice: releasing it happens as a whole or not at all.</summary>
     public FreedRange FirstPart(in FreedRange range) => range with
     {
