@@ -42,7 +42,7 @@ internal static class Qcow2Images
     {
         await using var edge = new BlockEdge(
             file, ChildRole.Metadata | ChildRole.Primary, repair == RepairMode.None ? Reads : Writes, "file");
-        var header = await Qcow2HeaderReader.ReadAsync(edge);
+        var header = await Qcow2HeaderReader.ReadAsync(edge, forCheck: true);
         return await Qcow2Checker.CheckAsync(edge, header, header.HasDataFile, repair);
     }
 

@@ -23,7 +23,7 @@ internal sealed class Qcow2Driver : IBlockDriver
     {
         // The lock comes before the first byte is read: nobody changes the metadata from here on.
         await TakeFileAsync(opening, ChildRole.Metadata | ChildRole.Data | ChildRole.Primary).ConfigureAwait(false);
-        var header = await Qcow2HeaderReader.ReadAsync(opening.File).ConfigureAwait(false);
+        var header = await Qcow2HeaderReader.ReadAsync(opening.File, opening.Session.ForCheck).ConfigureAwait(false);
         var options = Qcow2Options.Take(
             opening.Options, opening.Settings, header.ClusterSize, header.Version, opening.Session.ForCheck);
         options = options with { ReadOnly = options.ReadOnly || opening.File.Node.IsReadOnly, Blocking = opening.Session.BlockingIo };

@@ -11,7 +11,7 @@ internal static class CheckCommand
     /// <summary>The verb's help.</summary>
     public const string Usage = """
         [-q] [-f FMT | --image-opts] [-U] [-T CACHE] [-r leaks|all]
-              [--output human|json] [--object OBJDEF] FILENAME
+              [--output human|json] [--findings] [--object OBJDEF] FILENAME
 
           -f, --format FMT          the image's format (looked for if not given)
           --image-opts              FILENAME is a list of options, not a file name
@@ -19,6 +19,7 @@ internal static class CheckCommand
           -T, --cache CACHE         none, writeback (default), writethrough, directsync or unsafe
           -U, --force-share         open the image even if somebody else is writing it
           --output human|json       how to say the result
+          --findings                with --output json: every finding as data
           -q, --quiet               print errors only
           --object OBJDEF           define an object (a secret, for one)
 
@@ -33,7 +34,7 @@ internal static class CheckCommand
     [
         new("help", 'h'), new("quiet", 'q'), new("format", 'f', ImgValue.Required), new("image-opts", '\0'),
         new("cache", 'T', ImgValue.Required), new("force-share", 'U'), new("output", '\0', ImgValue.Required),
-        new("repair", 'r', ImgValue.Required), new("object", '\0', ImgValue.Required),
+        new("repair", 'r', ImgValue.Required), new("findings", '\0'), new("object", '\0', ImgValue.Required),
     ];
 
     /// <summary>Runs it.</summary>
@@ -53,6 +54,12 @@ internal static class CheckCommand
             "all" => RepairMode.All,
             var other => throw new ImgUsageException($"--repair takes 'leaks' or 'all', not '{other}'"),
         };
+        var findings = arguments.Has("findings");
+        if (findings && !json)
+        {
+            throw new ImgUsageException("--findings goes with --output json");
+        }
+
         ImgObjects.Check(arguments);
         if (arguments.Operands.Count != 1)
         {
@@ -76,7 +83,7 @@ internal static class CheckCommand
             Cache = cache,
         };
         var imageOptions = arguments.Has("image-opts");
-        var (report, format) = await CheckAsync(context, name, imageOptions, options, repair).ConfigureAwait(false);
+        var (report, format) = await CheckAsync(context, name, imageOptions, options, repair, findings).ConfigureAwait(false);
         if (report is null)
         {
             context.Error($"The {format} format of '{name}' has nothing to check");
@@ -84,6 +91,7 @@ internal static class CheckCommand
         }
 
         var quiet = arguments.Has("quiet");
+        IReadOnlyList<CheckFinding> repaired = [];
         if (report.Aborted is null && (report.CorruptionsFixed > 0 || report.LeaksFixed > 0))
         {
             if (!json && !quiet)
@@ -94,7 +102,8 @@ internal static class CheckCommand
             }
 
             var (again, _) = await CheckAsync(
-                context, name, imageOptions, options with { ReadOnly = true, Format = format }, RepairMode.None).ConfigureAwait(false);
+                context, name, imageOptions, options with { ReadOnly = true, Format = format }, RepairMode.None, findings).ConfigureAwait(false);
+            repaired = report.Findings;
             report = again! with { CorruptionsFixed = report.CorruptionsFixed, LeaksFixed = report.LeaksFixed };
         }
 
@@ -106,7 +115,7 @@ internal static class CheckCommand
 
         if (json && !quiet)
         {
-            context.Output.Write(CheckText.Json(report, name, format) + "\n");
+            context.Output.Write(CheckText.Json(report, name, format, findings ? repaired : null) + "\n");
         }
         else if (!quiet)
         {
@@ -117,7 +126,7 @@ internal static class CheckCommand
     }
 
     private static async ValueTask<(CheckReport? Report, string Format)> CheckAsync(
-        ImgContext context, string name, bool imageOptions, OpenOptions options, RepairMode repair)
+        ImgContext context, string name, bool imageOptions, OpenOptions options, RepairMode repair, bool isQuiet)
     {
         var permissions = repair == RepairMode.None
             ? ImgImages.Reading(options.ForceShare)
@@ -131,12 +140,12 @@ internal static class CheckCommand
             }
 
             var report = await format.CheckAsync(repair).ConfigureAwait(false);
-            foreach (var finding in report.Findings)
+            foreach (var finding in isQuiet ? [] : report.Findings)
             {
-                context.Note(finding);
+                context.Note(finding.ToString());
             }
 
-            if (report.DroppedFindings > 0)
+            if (report.DroppedFindings > 0 && !isQuiet)
             {
                 context.Note(string.Create(CultureInfo.InvariantCulture, $"... and {report.DroppedFindings} more"));
             }

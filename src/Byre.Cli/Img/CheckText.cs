@@ -54,7 +54,8 @@ internal static class CheckText
     /// <param name="report">The result.</param>
     /// <param name="name">The image as the command line names it.</param>
     /// <param name="format">Its format.</param>
-    public static string Json(CheckReport report, string name, string format)
+    /// <param name="before">What was found before a repair: then the findings are told too; null where they are not.</param>
+    public static string Json(CheckReport report, string name, string format, IReadOnlyList<CheckFinding>? before = null)
     {
         var json = new JsonText();
         json.BeginObject();
@@ -70,8 +71,61 @@ internal static class CheckText
         json.Add("filename", name);
         json.Add("format", format);
         AddUnlessZero(json, "fragmented-clusters", report.FragmentedClusters);
+        if (before is not null)
+        {
+            AddFindings(json, "findings", report.Findings);
+            AddUnlessZero(json, "findings-dropped", report.DroppedFindings);
+            AddFindings(json, "findings-before-repair", before);
+        }
+
         json.EndObject();
         return json.ToString();
+    }
+
+    /// <summary>A member of an enumeration as JSON names it: "RefcountTooLow" is "refcount-too-low".</summary>
+    public static string NameOf<T>(T value)
+        where T : struct, Enum
+    {
+        var text = new StringBuilder();
+        foreach (var c in value.ToString())
+        {
+            text.Append(char.IsUpper(c) && text.Length > 0 ? "-" : "").Append(char.ToLowerInvariant(c));
+        }
+
+        return text.ToString();
+    }
+
+    private static void AddFindings(JsonText json, string name, IReadOnlyList<CheckFinding> findings)
+    {
+        json.BeginArray(name);
+        foreach (var finding in findings)
+        {
+            json.BeginObject();
+            json.Add("kind", NameOf(finding.Kind));
+            json.Add("severity", NameOf(finding.Severity));
+            json.Add("count", finding.Count);
+            AddUnlessNull(json, "offset", finding.Offset);
+            AddUnlessNull(json, "guest-offset", finding.GuestOffset);
+            if (finding.Table is { } table)
+            {
+                json.Add("table", NameOf(table));
+            }
+
+            AddUnlessNull(json, "index", finding.Index);
+            json.Add("repair", NameOf(finding.Remedy));
+            json.Add("text", finding.Text);
+            json.EndObject();
+        }
+
+        json.EndArray();
+    }
+
+    private static void AddUnlessNull(JsonText json, string name, long? value)
+    {
+        if (value is { } number)
+        {
+            json.Add(name, number);
+        }
     }
 
     private static void AddUnlessZero(JsonText json, string name, long value)

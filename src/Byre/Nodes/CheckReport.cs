@@ -39,10 +39,10 @@ public sealed record CheckReport
     /// <summary>The four counts of clusters mean something for this format.</summary>
     public bool HasFragmentation { get; init; }
 
-    /// <summary>One line each, the first ones only.</summary>
-    public IReadOnlyList<string> Findings { get; init; } = [];
+    /// <summary>What was found, in the order of the check; the first ones only.</summary>
+    public IReadOnlyList<CheckFinding> Findings { get; init; } = [];
 
-    /// <summary>How many lines <see cref="Findings"/> leaves out.</summary>
+    /// <summary>How many <see cref="Findings"/> leaves out.</summary>
     public long DroppedFindings { get; init; }
 
     /// <summary>Why the check or the repair could not be brought to its end: one line, or null. The counts are partial then.</summary>

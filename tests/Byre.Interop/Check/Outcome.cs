@@ -38,9 +38,9 @@ internal sealed record Outcome(
             write ? DefaultPermissions.Writer : DefaultPermissions.Reader, "file");
         try
         {
-            var header = await Qcow2HeaderReader.ReadAsync(edge);
+            var header = await Qcow2HeaderReader.ReadAsync(edge, forCheck: true);
             var report = await Qcow2Checker.CheckAsync(edge, header, header.HasDataFile, repair);
-            return (Of(report), string.Join('\n', report.Findings.Append(report.Aborted ?? "")));
+            return (Of(report), string.Join('\n', report.Findings.Select(f => f.ToString()).Append(report.Aborted ?? "")));
         }
         catch (BlockException e)
         {

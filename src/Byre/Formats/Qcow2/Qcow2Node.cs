@@ -157,7 +157,7 @@ public sealed class Qcow2Node : BlockNode, IBackedNode, IKnownZero, IImageCheck,
         OpenChecks.Check(header, dataFile, writable && !options.ForCheck, name);
         var headers = await HeaderStore.OpenAsync(file, header, writable && !options.ForCheck).ConfigureAwait(false);
         var l1 = await ResidentTable.ReadAsync(file, header.L1Offset, (int)header.L1Entries).ConfigureAwait(false);
-        var tableBytes = (long)header.RefcountTableClusters << header.ClusterBits;
+        var tableBytes = header.HasPossibleRefcountTable ? (long)header.RefcountTableClusters << header.ClusterBits : 0;
         var refcountTable = await ResidentTable.ReadAsync(file, header.RefcountTableOffset, (int)(tableBytes / 8)).ConfigureAwait(false);
         var node = new Qcow2Node(file, dataFile, backing, options, headers, l1, refcountTable);
         if (writable && !options.ForCheck)

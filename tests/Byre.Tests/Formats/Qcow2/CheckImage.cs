@@ -53,7 +53,7 @@ internal sealed class CheckImage
     {
         var node = new MemoryNode(Bytes);
         await using var edge = new BlockEdge(node, ChildRole.Metadata | ChildRole.Primary, DefaultPermissions.Writer, "file");
-        var header = await Qcow2HeaderReader.ReadAsync(edge);
+        var header = await Qcow2HeaderReader.ReadAsync(edge, forCheck: true);
         var report = await Qcow2Checker.CheckAsync(edge, header, header.HasDataFile, repair);
         await KeepAsync(edge);
         return report;

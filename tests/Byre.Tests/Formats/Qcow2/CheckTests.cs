@@ -32,7 +32,11 @@ public sealed class CheckTests
             image.Put(CheckImage.L2 + 8, 0);
             var report = await image.CheckAsync();
             Assert.Equal((0L, 1L), (report.Corruptions, report.Leaks));
-            Assert.Contains("cluster 6", Assert.Single(report.Findings), StringComparison.Ordinal);
+            var finding = Assert.Single(report.Findings);
+            Assert.Equal(
+                (CheckFindingKind.RefcountTooHigh, CheckSeverity.Leak, 1L, 6L * ClusterSize, CheckRemedy.LowerRefcount),
+                (finding.Kind, finding.Severity, finding.Count, finding.Offset, finding.Remedy));
+            Assert.Contains("cluster 6", finding.Text, StringComparison.Ordinal);
             report = await image.CheckAsync(mode);
             Assert.Equal((0L, 0L, 0L, 1L), (report.Corruptions, report.Leaks, report.CorruptionsFixed, report.LeaksFixed));
             Assert.Equal(0, image.Bytes[CheckImage.Block + 13]);
@@ -101,7 +105,7 @@ public sealed class CheckTests
         image.Put(CheckImage.L2 + 24, 8 * ClusterSize); // and a COPIED flag is missing
         var table = image.Bytes[CheckImage.L2..(CheckImage.L2 + ClusterSize)];
         var report = await image.CheckAsync(RepairMode.All);
-        Assert.Contains(report.Findings, line => line.Contains("overlaps metadata", StringComparison.Ordinal));
+        Assert.Contains(report.Findings, f => f.Kind == CheckFindingKind.Overlap && f.Severity == CheckSeverity.Note);
         Assert.NotEqual(0, report.Corruptions);
         Assert.Equal(table, image.Bytes[CheckImage.L2..(CheckImage.L2 + ClusterSize)]);
     }

@@ -24,7 +24,7 @@ internal static class HeaderParser
         return bits is >= Qcow2Limits.MinClusterBits and <= Qcow2Limits.MaxClusterBits ? 1 << (int)bits : 0;
     }
 
-    internal static Qcow2Header Parse(ReadOnlySpan<byte> bytes, string fileName)
+    internal static Qcow2Header Parse(ReadOnlySpan<byte> bytes, string fileName, bool forCheck)
     {
         if (bytes.Length < 4 || HeaderFields.U32(bytes, 0) != HeaderFields.Magic)
         {
@@ -54,7 +54,7 @@ internal static class HeaderParser
         bytes = bytes[..Math.Min(bytes.Length, header.ClusterSize)];
         header = AddVariableParts(header, bytes, fileName);
         CheckFeatures(header, fileName);
-        CheckTables(header, fileName);
+        CheckTables(header, fileName, forCheck);
         return header;
     }
 
@@ -264,7 +264,7 @@ internal static class HeaderParser
     /// <summary>A name out of an image must not break the line that it is shown in.</summary>
     private static string Printable(string name) => string.Concat(name.Select(c => char.IsControl(c) ? '?' : c));
 
-    private static void CheckTables(Qcow2Header header, string fileName)
+    private static void CheckTables(Qcow2Header header, string fileName, bool forCheck)
     {
         if (header.Size < 0)
         {
@@ -281,6 +281,11 @@ internal static class HeaderParser
         if (header.L1Entries < geometry.L1EntriesFor(header.Size))
         {
             throw Failure(fileName, ErrorCode.Corrupt, "the L1 table is too short for the disk");
+        }
+
+        if (forCheck)
+        {
+            return; // what is wrong with the other tables is found by the check
         }
 
         if (header.RefcountTableClusters > (uint)(Qcow2Limits.MaxRefcountTableBytes >> header.ClusterBits))
@@ -301,14 +306,13 @@ internal static class HeaderParser
 
     private static void CheckTable(Qcow2Header header, long offset, long bytes, string what, string fileName)
     {
-        if (bytes == 0)
-        {
-            return;
-        }
-
-        if (offset <= 0 || (offset & (header.ClusterSize - 1)) != 0 || offset > long.MaxValue - bytes - header.ClusterSize)
+        if (bytes != 0 && !IsPossibleTable(header, offset, bytes))
         {
             throw Failure(fileName, ErrorCode.Corrupt, $"the offset of the {what} cannot be right");
         }
     }
+
+    /// <summary>A table can be at this place: a cluster's beginning behind the header.</summary>
+    internal static bool IsPossibleTable(Qcow2Header header, long offset, long bytes) =>
+        offset > 0 && (offset & (header.ClusterSize - 1)) == 0 && offset <= long.MaxValue - bytes - header.ClusterSize;
 }

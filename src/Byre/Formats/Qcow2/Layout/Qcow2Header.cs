@@ -100,7 +100,20 @@ public sealed record Qcow2Header
     /// not known. <see cref="ErrorCode.Corrupt"/>: a field contradicts the specification. <see cref="ErrorCode.TooLarge"/>: a
     /// table is over the limit.
     /// </exception>
-    public static Qcow2Header Parse(ReadOnlySpan<byte> bytes, string fileName) => HeaderParser.Parse(bytes, fileName);
+    public static Qcow2Header Parse(ReadOnlySpan<byte> bytes, string fileName) => HeaderParser.Parse(bytes, fileName, forCheck: false);
+
+    /// <summary>
+    /// Reads the header of an image that is to be checked: the refcount table and the snapshot table may be where none can be.
+    /// </summary>
+    /// <param name="bytes">As for <see cref="Parse"/>.</param>
+    /// <param name="fileName">What messages call the file.</param>
+    /// <exception cref="BlockException">As <see cref="Parse"/>, for all other fields.</exception>
+    public static Qcow2Header ParseForCheck(ReadOnlySpan<byte> bytes, string fileName) => HeaderParser.Parse(bytes, fileName, forCheck: true);
+
+    /// <summary>The place and the length of the refcount table are possible; always so where the image is not opened for a check.</summary>
+    internal bool HasPossibleRefcountTable => RefcountTableClusters == 0
+        || (RefcountTableClusters <= (uint)(Qcow2Limits.MaxRefcountTableBytes >> ClusterBits)
+            && HeaderParser.IsPossibleTable(this, RefcountTableOffset, (long)RefcountTableClusters << ClusterBits));
 
     /// <summary>The used part of the header cluster: fields, extensions, the backing file's name.</summary>
     /// <exception cref="BlockException"><see cref="ErrorCode.Invalid"/>: it does not fit in a cluster.</exception>

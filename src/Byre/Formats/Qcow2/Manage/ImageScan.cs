@@ -25,6 +25,8 @@ internal sealed class ImageScan
         Counts = new ReferenceCounts(Clusters + 1);
         Kinds = new MetadataMap(Clusters + 1);
         Tables = new TableScan(this);
+        Snapshots = new SnapshotScan(this);
+        Bitmaps = new BitmapScan(this);
     }
 
     /// <summary>The image's header.</summary>
@@ -77,6 +79,18 @@ internal sealed class ImageScan
     /// <summary>The tables that map the guest's clusters.</summary>
     public TableScan Tables { get; }
 
+    /// <summary>The snapshot table.</summary>
+    public SnapshotScan Snapshots { get; }
+
+    /// <summary>The bitmap directory.</summary>
+    public BitmapScan Bitmaps { get; }
+
+    /// <summary>The header says that the disk reads as zeroes, which is not so.</summary>
+    public bool HasFalseZeroClaim { get; set; }
+
+    /// <summary>Something that cannot be read uses clusters: what looks like leaks may be its data.</summary>
+    public bool HasLostUsers => Snapshots.HasLost || Bitmaps.HasLost;
+
     /// <summary>Clusters needed for a number of bytes.</summary>
     public static long ClustersIn(long bytes, int clusterBits) => (bytes >> clusterBits) + ((bytes & ((1L << clusterBits) - 1)) != 0 ? 1 : 0);
 
@@ -112,18 +126,18 @@ internal sealed class ImageScan
     public async ValueTask WalkAsync(bool countRefcounts, IProgress<double>? progress)
     {
         Reference(MetadataKind.Header, 0, Header.ClusterSize, "the header");
-        var snapshots = await SnapshotScan.ReadAsync(reader, this).ConfigureAwait(false);
-        await Tables.ScanL1Async(snapshots).ConfigureAwait(false);
+        HeaderScan.Run(this);
+        await Tables.ScanL1Async(await Snapshots.ReadAsync().ConfigureAwait(false)).ConfigureAwait(false);
         ReferenceLuks();
-        await BitmapScan.RunAsync(reader, this).ConfigureAwait(false);
+        await Bitmaps.RunAsync().ConfigureAwait(false);
         if (countRefcounts)
         {
-            Reference(MetadataKind.RefcountTable, Header.RefcountTableOffset,
-                (long)Header.RefcountTableClusters << Header.ClusterBits, "the refcount table");
+            ReferenceRefcountTable();
             MarkBlocks();
         }
 
         await Tables.ScanL2Async(progress).ConfigureAwait(false);
+        await HeaderScan.CheckClaimedZeroAsync(this).ConfigureAwait(false);
         if (countRefcounts)
         {
             CountBlocks();
@@ -145,12 +159,14 @@ internal sealed class ImageScan
     /// <summary>
     /// A range may reach behind the file's end by less than a cluster, as the last cluster may be partial; more is a corruption.
     /// </summary>
-    public bool IsInFile(long offset, long length, long weight, string what)
+    public bool IsInFile(
+        long offset, long length, long weight, string what, FindingPlace place = default, CheckRemedy remedy = CheckRemedy.None)
     {
         if (offset < 0 || offset > long.MaxValue - length || offset + length - FileLength >= Header.ClusterSize)
         {
             FirstLost = offset < 0 ? FirstLost : Math.Min(FirstLost, Math.Max(offset, FileLength));
-            Findings.Corruption(weight, Findings.WantsLines
+            place = place == default ? new(offset < 0 ? null : offset) : place;
+            Findings.Corruption(CheckFindingKind.OutOfFile, weight, remedy, place, Findings.WantsLines
                 ? $"{what} at {offset:x} with {length} bytes lies behind the end of the file" : null);
             return false;
         }
@@ -164,7 +180,8 @@ internal sealed class ImageScan
         var overlap = Kinds.MarkData(first, count);
         if (overlap >= 0)
         {
-            Findings.Note($"guest data overlaps metadata ({Kinds[overlap] & ~MetadataKind.Overlap}) in cluster {overlap}");
+            Findings.Note(CheckFindingKind.Overlap, new(overlap << Header.ClusterBits), Findings.WantsLines
+                ? $"guest data overlaps metadata ({Kinds[overlap] & ~MetadataKind.Overlap}) in cluster {overlap}" : null);
         }
 
         Count(first, count, weight);
@@ -172,14 +189,16 @@ internal sealed class ImageScan
 
     /// <summary>Refers to metadata.</summary>
     /// <returns>False where it lies behind the file's end.</returns>
-    public bool Reference(MetadataKind kind, long offset, long length, string what, long weight = 1, bool isShared = false)
+    public bool Reference(
+        MetadataKind kind, long offset, long length, string what, long weight = 1, bool isShared = false, FindingPlace place = default,
+        CheckRemedy remedy = CheckRemedy.None)
     {
         if (length <= 0)
         {
             return true;
         }
 
-        if (!IsInFile(offset, length, weight, what))
+        if (!IsInFile(offset, length, weight, what, place, remedy))
         {
             return false;
         }
@@ -202,12 +221,17 @@ internal sealed class ImageScan
     }
 
     /// <summary>Adds a table to ranges of clusters that are referred to later, if it lies in the file.</summary>
-    public void AddTable(WeightedRanges clusters, long offset, long length, string what)
+    /// <returns>False where it does not.</returns>
+    public bool AddTable(
+        WeightedRanges clusters, long offset, long length, string what, FindingPlace place, CheckRemedy remedy)
     {
-        if (length > 0 && IsInFile(offset, length, 1, what))
+        if (length > 0 && !IsInFile(offset, length, 1, what, place, remedy))
         {
-            clusters.Add(offset >> Header.ClusterBits, ((offset + length - 1) >> Header.ClusterBits) + 1);
+            return false;
         }
+
+        clusters.Add(offset >> Header.ClusterBits, length <= 0 ? 0 : ((offset + length - 1) >> Header.ClusterBits) + 1);
+        return true;
     }
 
     private void Count(long first, long count, long weight)
@@ -218,7 +242,7 @@ internal sealed class ImageScan
         }
 
         var excess = Counts.AddRun(first, count, weight, MaxRefcount);
-        Findings.Corruption(excess, Findings.WantsLines
+        Findings.Corruption(CheckFindingKind.RefcountOverflow, excess, CheckRemedy.None, new(first << Header.ClusterBits), Findings.WantsLines
             ? $"clusters from {first} on have more references than fit in {Header.RefcountBits} bits" : null);
     }
 
@@ -227,7 +251,8 @@ internal sealed class ImageScan
         var overlap = Kinds.Mark(kind, first, count, isShared);
         if (overlap >= 0)
         {
-            Findings.Note($"metadata overlaps ({Kinds[overlap] & ~MetadataKind.Overlap}) in cluster {overlap}");
+            Findings.Note(CheckFindingKind.Overlap, new(overlap << Header.ClusterBits), Findings.WantsLines
+                ? $"metadata overlaps ({Kinds[overlap] & ~MetadataKind.Overlap}) in cluster {overlap}" : null);
         }
     }
 
@@ -235,13 +260,28 @@ internal sealed class ImageScan
     {
         foreach (var extension in Header.Extensions)
         {
-            if (extension.Type == 0x0537be77 && extension.Data.Length >= 16)
+            if (extension.Type == HeaderExtensionTypes.FullDiskEncryption && extension.Data.Length >= 16)
             {
                 var data = extension.Data.Span;
                 Reference(MetadataKind.Header, BinaryPrimitives.ReadInt64BigEndian(data),
                     BinaryPrimitives.ReadInt64BigEndian(data[8..]), "the LUKS header");
             }
         }
+    }
+
+    private void ReferenceRefcountTable()
+    {
+        if (!Header.HasPossibleRefcountTable)
+        {
+            MustRebuild = true;
+            Findings.Corruption(
+                CheckFindingKind.RefcountTable, 1, CheckRemedy.RebuildRefcounts, new(HeaderFields.RefcountTableOffset, CheckTable.Header),
+                "the header's place or length of the refcount table cannot be right");
+            return;
+        }
+
+        Reference(MetadataKind.RefcountTable, Header.RefcountTableOffset,
+            (long)Header.RefcountTableClusters << Header.ClusterBits, "the refcount table", remedy: CheckRemedy.RebuildRefcounts);
     }
 
     private void MarkBlocks()
@@ -272,7 +312,10 @@ internal sealed class ImageScan
 
             if (problem is not null)
             {
-                Findings.Corruption(1, Findings.WantsLines ? $"refcount table entry {i} ({raw:x16}) {problem}" : null);
+                Findings.Corruption(
+                    CheckFindingKind.RefcountTableEntry, 1, CheckRemedy.RebuildRefcounts,
+                    new(Header.RefcountTableOffset + (i * 8L), CheckTable.RefcountTable, i),
+                    Findings.WantsLines ? $"refcount table entry {i} ({raw:x16}) {problem}" : null);
                 MustRebuild = true;
             }
         }

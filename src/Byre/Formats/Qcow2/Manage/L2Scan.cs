@@ -1,4 +1,5 @@
 using Byre.Formats.Qcow2.Layout;
+using Byre.Nodes;
 
 namespace Byre.Formats.Qcow2.Manage;
 
@@ -10,7 +11,10 @@ internal sealed class L2Scan(ImageScan scan)
     private readonly long clusterSize = scan.Header.ClusterSize;
     private readonly bool hasSubclusters = scan.Header.HasSubclusters;
 
+    private readonly DataRanges? wanted = scan.Header.Autoclear.HasFlag(AutoclearFeatures.AllZero) && !scan.HasExternalData ? new() : null;
+
     private bool checksFlags;
+    private long table; // the offset of the one that is checked
 
     /// <summary>Guest clusters of the active tables that have a place in the file.</summary>
     public long Allocated { get; private set; }
@@ -20,6 +24,9 @@ internal sealed class L2Scan(ImageScan scan)
 
     /// <summary>Those that are compressed.</summary>
     public long CompressedClusters { get; private set; }
+
+    /// <summary>Where guest data of the active tables is, if the image claims to have none: it must be zeroes.</summary>
+    public DataRanges? ClaimedZero => wanted;
 
     /// <summary>An entry that a repair replaces by zeroes: it stands for no data that could be saved.</summary>
     public static bool MustBeZeroed(Qcow2Header header, ulong raw, ulong bitmap)
@@ -60,12 +67,14 @@ internal sealed class L2Scan(ImageScan scan)
 
     /// <summary>Checks one table.</summary>
     /// <param name="entries">Its entries; with extended L2 pairs of entry and bitmap.</param>
+    /// <param name="offset">Where it is in the file.</param>
     /// <param name="weight">How many L1 entries lead to it.</param>
     /// <param name="active">How many of these are in the active L1 table.</param>
-    /// <param name="hasFlags">Its COPIED flags mean something.</param>
-    public void Check(ReadOnlySpan<ulong> entries, long weight, long active, bool hasFlags)
+    public void Check(ReadOnlySpan<ulong> entries, long offset, long weight, long active)
     {
-        checksFlags = hasFlags;
+        // An L1 entry that leads to the header has no table of its own whose flags could be wrong.
+        checksFlags = offset > 0;
+        table = offset;
         long next = 0;
         var stride = hasSubclusters ? 2 : 1;
         for (var i = 0; i < entries.Length;)
@@ -84,12 +93,12 @@ internal sealed class L2Scan(ImageScan scan)
             var run = scan.HasExternalData || hasSubclusters ? 0 : RunFrom(entries[i..]);
             if (run > 0)
             {
-                CheckRun(entries[i], run, weight, active, ref next);
+                CheckRun(i, entries[i], run, weight, active, ref next);
                 i += run;
                 continue;
             }
 
-            CheckEntry(entries[i], hasSubclusters ? entries[i + 1] : 0, weight, active, ref next);
+            CheckEntry(i, entries[i], hasSubclusters ? entries[i + 1] : 0, weight, active, ref next);
             i += stride;
         }
     }
@@ -115,7 +124,7 @@ internal sealed class L2Scan(ImageScan scan)
         return n;
     }
 
-    private void CheckRun(ulong raw, int count, long weight, long active, ref long next)
+    private void CheckRun(int at, ulong raw, int count, long weight, long active, ref long next)
     {
         var offset = (long)(raw & L2Entry.OffsetMask);
         if (active > 0)
@@ -128,39 +137,40 @@ internal sealed class L2Scan(ImageScan scan)
 
             next = offset + (count * clusterSize);
             var (known, ones) = scan.Stored.CountOnes(offset >> clusterBits, count);
-            CheckCopied((raw & L2Entry.CopiedBit) != 0 ? known - ones : ones, raw, active);
+            CheckCopied(at, (raw & L2Entry.CopiedBit) != 0 ? known - ones : ones, raw, active);
+            wanted?.Add(offset, (long)count << clusterBits);
         }
 
         scan.CountData(offset >> clusterBits, count, weight);
     }
 
-    private void CheckCopied(long wrong, ulong raw, long active)
+    private void CheckCopied(int at, long wrong, ulong raw, long active)
     {
         if (wrong != 0 && checksFlags)
         {
-            findings.CopiedCorruption(wrong * active, findings.WantsLines
+            findings.Corruption(CheckFindingKind.CopiedFlag, wrong * active, CheckRemedy.SetCopiedFlag, PlaceOf(at), findings.WantsLines
                 ? $"the COPIED flag contradicts the refcount in {wrong} L2 entries from {raw:x16} on" : null);
         }
     }
 
-    private void CheckEntry(ulong raw, ulong bitmap, long weight, long active, ref long next)
+    private void CheckEntry(int at, ulong raw, ulong bitmap, long weight, long active, ref long next)
     {
         if ((raw & L2Entry.CompressedBit) != 0)
         {
-            CheckCompressed(raw, bitmap, weight, active);
+            CheckCompressed(at, raw, bitmap, weight, active);
             return;
         }
 
         if ((raw & L2Entry.ReservedMask) != 0)
         {
-            findings.Corruption(weight, findings.WantsLines ? $"L2 entry {raw:x16} has reserved bits set" : null);
+            findings.Corruption(CheckFindingKind.ReservedBits, weight, CheckRemedy.None, PlaceOf(at), findings.WantsLines ? $"L2 entry {raw:x16} has reserved bits set" : null);
         }
 
         if (!IsStandardAllocated(hasSubclusters, raw, scan.HasExternalData))
         {
             if (hasSubclusters && (uint)bitmap != 0)
             {
-                findings.Corruption(weight, findings.WantsLines
+                findings.Corruption(CheckFindingKind.SubclusterBitmap, weight, RemedyFor(raw, bitmap), PlaceOf(at), findings.WantsLines
                     ? $"an L2 entry without a cluster has allocated subclusters (bitmap {bitmap:x16})" : null);
             }
 
@@ -172,18 +182,18 @@ internal sealed class L2Scan(ImageScan scan)
         if (active > 0 && (scan.HasExternalData || scan.Stored.TryGet(offset >> clusterBits, out count))
             && (scan.HasExternalData || count == 1) != ((raw & L2Entry.CopiedBit) != 0))
         {
-            CheckCopied(1, raw, active);
+            CheckCopied(at, 1, raw, active);
         }
 
         if (((bitmap >> 32) & bitmap & uint.MaxValue) != 0)
         {
-            findings.Corruption(weight, findings.WantsLines
+            findings.Corruption(CheckFindingKind.SubclusterBitmap, weight, RemedyFor(raw, bitmap), PlaceOf(at), findings.WantsLines
                 ? $"the cluster at {offset:x} has subclusters that are data and zero at once (bitmap {bitmap:x16})" : null);
         }
 
         if ((offset & (clusterSize - 1)) != 0)
         {
-            findings.Corruption(weight, findings.WantsLines ? $"L2 entry {raw:x16} leads to no cluster's beginning" : null);
+            findings.Corruption(CheckFindingKind.Misaligned, weight, RemedyFor(raw, bitmap), PlaceOf(at), findings.WantsLines ? $"L2 entry {raw:x16} leads to no cluster's beginning" : null);
         }
 
         if (active > 0)
@@ -195,38 +205,68 @@ internal sealed class L2Scan(ImageScan scan)
             }
 
             next = offset + clusterSize;
+            AddWanted(offset, raw, bitmap);
         }
 
-        if (!scan.HasExternalData && scan.IsInFile(offset, clusterSize, weight, "a data cluster"))
+        if (!scan.HasExternalData && scan.IsInFile(offset, clusterSize, weight, "a data cluster", PlaceOf(at)))
         {
             scan.CountData(offset >> clusterBits, ((offset + clusterSize - 1) >> clusterBits) - (offset >> clusterBits) + 1, weight);
         }
     }
 
-    private void CheckCompressed(ulong raw, ulong bitmap, long weight, long active)
+    private void CheckCompressed(int at, ulong raw, ulong bitmap, long weight, long active)
     {
         if ((raw & L2Entry.CopiedBit) != 0)
         {
-            findings.Corruption(weight, findings.WantsLines ? $"compressed L2 entry {raw:x16} has the COPIED flag" : null);
+            findings.Corruption(CheckFindingKind.CompressedEntry, weight, CheckRemedy.None, PlaceOf(at), findings.WantsLines ? $"compressed L2 entry {raw:x16} has the COPIED flag" : null);
         }
 
         if (scan.HasExternalData || bitmap != 0)
         {
-            findings.Corruption(weight, findings.WantsLines
+            findings.Corruption(CheckFindingKind.CompressedEntry, weight, CheckRemedy.None, PlaceOf(at), findings.WantsLines
                 ? $"compressed L2 entry {raw:x16} {(bitmap != 0 ? "has a subcluster bitmap" : "in an image with a data file")}" : null);
             return;
         }
 
         var (place, length) = new L2Entry(raw).CompressedPlace(scan.Geometry);
         var offset = place.Value;
-        if (scan.IsInFile(offset, length, weight, "a compressed cluster"))
+        if (scan.IsInFile(offset, length, weight, "a compressed cluster", PlaceOf(at)))
         {
             var first = offset >> clusterBits;
             scan.CountData(first, ((offset + length - 1) >> clusterBits) - first + 1, weight);
         }
 
+        wanted?.AddCompressed(active);
         Allocated += active;
         CompressedClusters += active;
         Fragmented += active;
+    }
+
+    private FindingPlace PlaceOf(int at) => new(table + (at * 8L), CheckTable.L2, hasSubclusters ? at / 2 : at);
+
+    private CheckRemedy RemedyFor(ulong raw, ulong bitmap) =>
+        MustBeZeroed(scan.Header, raw, bitmap) ? CheckRemedy.ZeroEntry : CheckRemedy.None;
+
+    /// <summary>Subclusters of data, and clusters that are not flagged as zeroes, must read as zeroes where the image says so.</summary>
+    private void AddWanted(long offset, ulong raw, ulong bitmap)
+    {
+        if (wanted is null || (!hasSubclusters && (raw & L2Entry.ZeroBit) != 0))
+        {
+            return;
+        }
+
+        if (!hasSubclusters || (uint)bitmap == uint.MaxValue)
+        {
+            wanted.Add(offset, clusterSize);
+            return;
+        }
+
+        for (var i = 0; i < 32; i++)
+        {
+            if ((bitmap >> i & 1) != 0)
+            {
+                wanted.Add(offset + (i * (clusterSize / 32)), clusterSize / 32);
+            }
+        }
     }
 }

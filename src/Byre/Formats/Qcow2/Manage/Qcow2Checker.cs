@@ -27,7 +27,7 @@ public static class Qcow2Checker
             return before;
         }
 
-        var repairer = new Qcow2Repairer(file, header, hasExternalData, progress);
+        var repairer = await Qcow2Repairer.CreateAsync(file, header, hasExternalData, progress).ConfigureAwait(false);
         var problem = await repairer.RepairAsync(scan, repair).ConfigureAwait(false);
         if (problem is not null && !repairer.HasWritten)
         {
@@ -81,6 +81,7 @@ public static class Qcow2Checker
             scan = await ImageScan.BeginAsync(file, header, hasExternalData).ConfigureAwait(false);
             await scan.WalkAsync(true, progress).ConfigureAwait(false);
             scan.Compare();
+            await GuestPlaces.FindAsync(scan).ConfigureAwait(false);
         }
         catch (BlockException e)
         {
@@ -99,7 +100,7 @@ public static class Qcow2Checker
             FragmentedClusters = scan?.Tables.Entries.Fragmented ?? 0,
             CompressedClusters = scan?.Tables.Entries.CompressedClusters ?? 0,
             HasFragmentation = true,
-            Findings = findings.Lines,
+            Findings = findings.Kept,
             DroppedFindings = findings.Dropped,
             Aborted = aborted,
         });

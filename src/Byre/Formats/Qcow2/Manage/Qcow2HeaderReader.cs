@@ -10,8 +10,9 @@ public static class Qcow2HeaderReader
 
     /// <summary>Reads the header cluster from a file, and parses it.</summary>
     /// <param name="file">The image file.</param>
+    /// <param name="forCheck">The image is to be checked: see <see cref="Qcow2Header.ParseForCheck"/>.</param>
     /// <exception cref="BlockException">As <see cref="Qcow2Header.Parse"/>, or the file cannot be read.</exception>
-    public static async ValueTask<Qcow2Header> ReadAsync(BlockEdge file)
+    public static async ValueTask<Qcow2Header> ReadAsync(BlockEdge file, bool forCheck = false)
     {
         ArgumentNullException.ThrowIfNull(file);
         var name = file.Node.FileName.Length != 0 ? file.Node.FileName : file.Node.Name;
@@ -24,6 +25,6 @@ public static class Qcow2HeaderReader
             await file.ReadAsync(0, bytes).ConfigureAwait(false);
         }
 
-        return Qcow2Header.Parse(bytes, name);
+        return forCheck ? Qcow2Header.ParseForCheck(bytes, name) : Qcow2Header.Parse(bytes, name);
     }
 }

@@ -1,5 +1,6 @@
 using System.Buffers.Binary;
 using Byre.Formats.Qcow2.Layout;
+using Byre.Formats.Qcow2.Metadata;
 using Byre.Nodes;
 
 namespace Byre.Formats.Qcow2.Manage;
@@ -8,14 +9,34 @@ namespace Byre.Formats.Qcow2.Manage;
 /// Repairs what a scan found. Counts are raised first, then COPIED flags change, then counts are lowered, with a flush
 /// between: at no instant is a cluster in use counted as free that was not before. Where structures overlap nothing is written.
 /// </summary>
-internal sealed class Qcow2Repairer(BlockEdge file, Qcow2Header header, bool hasExternalData, IProgress<double>? progress)
+internal sealed class Qcow2Repairer
 {
+    private const string LostUsers = "Snapshots or bitmaps cannot be read: clusters that may hold their data are not given back.";
+
+    private readonly BlockEdge file;
+    private readonly HeaderStore headers;
+    private readonly bool hasExternalData;
+    private readonly IProgress<double>? progress;
+
+    private Qcow2Repairer(BlockEdge file, HeaderStore headers, bool hasExternalData, IProgress<double>? progress)
+    {
+        this.file = file;
+        this.headers = headers;
+        this.hasExternalData = hasExternalData;
+        this.progress = progress;
+    }
 
     /// <summary>The header as it is in the file now.</summary>
-    public Qcow2Header Header { get; private set; } = header;
+    public Qcow2Header Header => headers.Header;
 
     /// <summary>Something was written.</summary>
     public bool HasWritten { get; private set; }
+
+    /// <summary>Makes a repairer.</summary>
+    /// <exception cref="BlockException">The header cannot be read.</exception>
+    public static async ValueTask<Qcow2Repairer> CreateAsync(
+        BlockEdge file, Qcow2Header header, bool hasExternalData, IProgress<double>? progress) =>
+        new(file, await HeaderStore.OpenAsync(file, header, writable: true).ConfigureAwait(false), hasExternalData, progress);
 
     /// <summary>Repairs.</summary>
     /// <returns>Null, or one line on why the repair could not be brought to its end.</returns>
@@ -39,6 +60,21 @@ internal sealed class Qcow2Repairer(BlockEdge file, Qcow2Header header, bool has
             scan = await ScanAsync().ConfigureAwait(false);
         }
 
+        if (scan.HasFalseZeroClaim)
+        {
+            HasWritten = true;
+            await headers.UpdateAsync(h => h with { Autoclear = h.Autoclear & ~AutoclearFeatures.AllZero }).ConfigureAwait(false);
+        }
+
+        // Then tables that are damaged: what they name is known once they are written anew.
+        var tables = await NewTables.OfAsync(scan).ConfigureAwait(false);
+        string? left = null;
+        if (!tables.IsEmpty)
+        {
+            left = await RebuildAsync(tables).ConfigureAwait(false);
+            scan = await ScanAsync().ConfigureAwait(false);
+        }
+
         if (!scan.Kinds.IsOnly(MetadataKind.Header, 0, 1))
         {
             return "Something overlaps the image's header: no more is repaired.";
@@ -46,14 +82,10 @@ internal sealed class Qcow2Repairer(BlockEdge file, Qcow2Header header, bool has
 
         if (scan.MustRebuild || !CanRaise(scan))
         {
-            try
+            left ??= await RebuildAsync(await NewTables.OfAsync(scan).ConfigureAwait(false)).ConfigureAwait(false);
+            if (left is not null)
             {
-                Header = await RefcountRebuild.RunAsync(file, Header, hasExternalData).ConfigureAwait(false);
-                HasWritten = true;
-            }
-            catch (BlockException e) when (e.Code is ErrorCode.Corrupt or ErrorCode.TooLarge)
-            {
-                return e.Message;
+                return left;
             }
         }
         else
@@ -65,9 +97,28 @@ internal sealed class Qcow2Repairer(BlockEdge file, Qcow2Header header, bool has
         scan = await ScanAsync().ConfigureAwait(false);
         await FixCopiedAsync(scan).ConfigureAwait(false);
         await FlushAsync().ConfigureAwait(false);
+        if (left is not null || scan.HasLostUsers)
+        {
+            return left ?? LostUsers;
+        }
+
         await WriteCountsAsync(scan, Math.Min).ConfigureAwait(false);
         await FlushAsync().ConfigureAwait(false);
         return null;
+    }
+
+    private async ValueTask<string?> RebuildAsync(NewTables tables)
+    {
+        try
+        {
+            await RefcountRebuild.RunAsync(file, headers, hasExternalData, tables).ConfigureAwait(false);
+            HasWritten = true;
+            return null;
+        }
+        catch (BlockException e) when (e.Code is ErrorCode.Corrupt or ErrorCode.TooLarge or ErrorCode.Invalid)
+        {
+            return e.Message;
+        }
     }
 
     /// <summary>Clears the dirty and the corrupt bit.</summary>
@@ -77,11 +128,7 @@ internal sealed class Qcow2Repairer(BlockEdge file, Qcow2Header header, bool has
         if (clean != Header.Incompatible)
         {
             await FlushAsync().ConfigureAwait(false);
-            var field = new byte[8];
-            BinaryPrimitives.WriteUInt64BigEndian(field, (ulong)clean);
-            await WriteAsync(HeaderFields.Incompatible, field).ConfigureAwait(false);
-            Header = Header with { Incompatible = clean };
-            await FlushAsync().ConfigureAwait(false);
+            await headers.UpdateAsync(h => h with { Incompatible = clean }).ConfigureAwait(false);
         }
     }
 
@@ -90,6 +137,11 @@ internal sealed class Qcow2Repairer(BlockEdge file, Qcow2Header header, bool has
         if (scan.MustRebuild || scan.HasFreeInUse)
         {
             return "The refcounts of clusters in use are missing: only a repair of all errors puts that right.";
+        }
+
+        if (scan.HasLostUsers)
+        {
+            return LostUsers;
         }
 
         await WriteCountsAsync(scan, Math.Min).ConfigureAwait(false);

@@ -1,3 +1,5 @@
+using Byre.Nodes;
+
 namespace Byre.Formats.Qcow2.Manage;
 
 /// <summary>Compares the counts that an image stores with those its references make.</summary>
@@ -14,7 +16,8 @@ internal sealed class RefcountComparison(ImageScan scan)
             var block = (int)Math.Min(first >> scan.Stored.BlockBits, int.MaxValue);
             if (scan.Stored.IsUnreadable(block))
             {
-                scan.Findings.CheckError(count, $"the refcounts of clusters {first} to {first + count - 1} cannot be read");
+                scan.Findings.CheckError(
+                    CheckFindingKind.RefcountUnreadable, count, CheckRemedy.RebuildRefcounts, PlaceOf(first), $"the refcounts of clusters {first} to {first + count - 1} cannot be read");
                 continue;
             }
 
@@ -48,6 +51,8 @@ internal sealed class RefcountComparison(ImageScan scan)
         return page.IsEmpty ? default : page.Slice((int)(first & (ReferenceCounts.PageSize - 1)), count);
     }
 
+    private FindingPlace PlaceOf(long cluster) => new(cluster << scan.Header.ClusterBits);
+
     private void CompareSegment(long first, int count)
     {
         var references = References(scan, first, count);
@@ -76,11 +81,11 @@ internal sealed class RefcountComparison(ImageScan scan)
             var line = scan.Findings.WantsLines ? $"cluster {cluster} has refcount {found} and {should} references" : null;
             if (found > should)
             {
-                scan.Findings.Leak(1, line);
+                scan.Findings.Leak(1, PlaceOf(cluster), line);
             }
             else
             {
-                scan.Findings.Corruption(1, line);
+                scan.Findings.Corruption(CheckFindingKind.RefcountTooLow, 1, CheckRemedy.RaiseRefcount, PlaceOf(cluster), line);
                 scan.FoundUncounted(cluster, found);
             }
         }

@@ -1,5 +1,6 @@
 using System.Buffers.Binary;
 using Byre.Formats.Qcow2.Layout;
+using Byre.Formats.Qcow2.Metadata;
 using Byre.Nodes;
 
 namespace Byre.Formats.Qcow2.Manage;
@@ -15,31 +16,37 @@ internal sealed class RefcountRebuild
     private readonly BlockEdge file;
     private readonly Qcow2Header header;
     private readonly ImageScan scan;
+    private readonly NewTables tables;
     private readonly int blockBits;
     private readonly long start;
     private readonly List<long> used = [];
     private long tableClusters;
     private long added;
 
-    private RefcountRebuild(BlockEdge file, Qcow2Header header, ImageScan scan)
+    private RefcountRebuild(BlockEdge file, Qcow2Header header, ImageScan scan, NewTables tables)
     {
         this.file = file;
         this.header = header;
         this.scan = scan;
+        this.tables = tables;
         blockBits = header.ClusterBits + 3 - header.RefcountOrder;
         start = scan.Clusters;
     }
 
     /// <summary>Makes them.</summary>
-    /// <returns>The header as it is in the file then.</returns>
     /// <exception cref="BlockException">
     /// <see cref="ErrorCode.TooLarge"/>: the file is too long for a refcount table; <see cref="ErrorCode.Corrupt"/>: entries
     /// lead to where they would be put; nothing is written then. Or the file cannot be read or written.
     /// </exception>
-    public static async ValueTask<Qcow2Header> RunAsync(BlockEdge file, Qcow2Header header, bool hasExternalData)
+    /// <param name="file">The image file.</param>
+    /// <param name="headers">Its header.</param>
+    /// <param name="hasExternalData">Guest data lies in another file.</param>
+    /// <param name="tables">Other tables that are written anew, and that the header leads to as soon as to the new counts.</param>
+    public static async ValueTask RunAsync(BlockEdge file, HeaderStore headers, bool hasExternalData, NewTables tables)
     {
+        var header = headers.Header;
         var scan = await ImageScan.RunAsync(file, header, hasExternalData, countRefcounts: false, null).ConfigureAwait(false);
-        var rebuild = new RefcountRebuild(file, header, scan);
+        var rebuild = new RefcountRebuild(file, header, scan, tables);
         rebuild.Place();
         if ((rebuild.start + rebuild.added) << header.ClusterBits > scan.FirstLost)
         {
@@ -49,7 +56,7 @@ internal sealed class RefcountRebuild
                 file.Node.Name);
         }
 
-        return await rebuild.WriteAsync().ConfigureAwait(false);
+        await rebuild.WriteAsync(headers).ConfigureAwait(false);
     }
 
     /// <summary>Finds which blocks are needed; those for the new structures' own clusters add to them.</summary>
@@ -88,7 +95,7 @@ internal sealed class RefcountRebuild
                 used.Add(index);
             }
 
-            added = tableClusters + used.Count;
+            added = tables.ClustersIn(header.ClusterBits) + tableClusters + used.Count;
         }
     }
 
@@ -106,10 +113,11 @@ internal sealed class RefcountRebuild
         }
     }
 
-    private async ValueTask<Qcow2Header> WriteAsync()
+    private async ValueTask WriteAsync(HeaderStore headers)
     {
         var table = new byte[tableClusters << header.ClusterBits];
         var block = new byte[header.ClusterSize];
+        var tableOffset = start << header.ClusterBits;
         var at = (start + tableClusters) << header.ClusterBits;
         foreach (var index in used)
         {
@@ -119,15 +127,18 @@ internal sealed class RefcountRebuild
             at += header.ClusterSize;
         }
 
-        var tableOffset = start << header.ClusterBits;
         await file.WriteAsync(tableOffset, table).ConfigureAwait(false);
+        var change = await tables.WriteAsync(file, at, header.ClusterBits).ConfigureAwait(false);
         await file.FlushAsync().ConfigureAwait(false);
-        var fields = new byte[12];
-        BinaryPrimitives.WriteInt64BigEndian(fields, tableOffset);
-        BinaryPrimitives.WriteUInt32BigEndian(fields.AsSpan(8), (uint)tableClusters);
-        await file.WriteAsync(HeaderFields.RefcountTableOffset, fields).ConfigureAwait(false);
-        await file.FlushAsync().ConfigureAwait(false);
-        return header with { RefcountTableOffset = tableOffset, RefcountTableClusters = (uint)tableClusters };
+        Qcow2Header Switched(Qcow2Header h) => change(h) with { RefcountTableOffset = tableOffset, RefcountTableClusters = (uint)tableClusters };
+        if (tables.ChangesExtensions)
+        {
+            await headers.RewriteAsync(Switched).ConfigureAwait(false);
+        }
+        else
+        {
+            await headers.UpdateAsync(Switched).ConfigureAwait(false);
+        }
     }
 
     private void Fill(byte[] block, long index)

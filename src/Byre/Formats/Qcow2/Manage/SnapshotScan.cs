@@ -1,22 +1,37 @@
 using System.Buffers.Binary;
+using System.Text;
+using Byre.Formats.Qcow2.Layout;
 using Byre.Nodes;
 
 namespace Byre.Formats.Qcow2.Manage;
 
-/// <summary>Walks over the snapshot table, for the L1 tables it names and for its own clusters.</summary>
-internal static class SnapshotScan
+/// <summary>
+/// Walks over the snapshot table (qcow2 specification, "Snapshots"), for the L1 tables it names and for its own clusters, and
+/// knows which entries a repair keeps.
+/// </summary>
+internal sealed class SnapshotScan(ImageScan scan)
 {
     private const int FixedBytes = 40;
-    private const int MaxSnapshots = 65536;
-    private const long MaxTableBytes = 64L << 20;
-    private const int MaxExtraBytes = 1024;
-    private const long MaxL1Bytes = 32L << 20;
     private const int Version3ExtraBytes = 16;
+    private const int WrittenExtraBytes = 24;
+    private const int ComparedIdBytes = 256;
 
-    /// <summary>Reads the table.</summary>
-    /// <returns>The place and length of each sound L1 table.</returns>
-    /// <exception cref="BlockException">The table makes no sense, or cannot be read.</exception>
-    public static async ValueTask<IReadOnlyList<(long Offset, long Length)>> ReadAsync(TableReader reader, ImageScan scan)
+    private readonly List<SnapshotRecord> records = [];
+    private bool isDamaged;
+
+    /// <summary>Where the table is cannot be known: nothing is repaired that could belong to it.</summary>
+    public bool IsNowhere { get; private set; }
+
+    /// <summary>Some snapshots cannot be read, so that what they use may look like leaks.</summary>
+    public bool HasLost { get; private set; }
+
+    /// <summary>A repair writes the table anew.</summary>
+    public bool MustRewrite => isDamaged && !IsNowhere;
+
+    /// <summary>Reads the table. What is wrong with it is found, and the rest is read.</summary>
+    /// <returns>The place and length of each L1 table that may be read.</returns>
+    /// <exception cref="BlockException">The table cannot be read.</exception>
+    public async ValueTask<IReadOnlyList<SnapshotRecord>> ReadAsync()
     {
         var header = scan.Header;
         if (header.SnapshotCount == 0)
@@ -25,57 +40,169 @@ internal static class SnapshotScan
         }
 
         var start = header.SnapshotsOffset;
-        if (header.SnapshotCount > MaxSnapshots || start <= 0 || (start & (header.ClusterSize - 1)) != 0)
+        IsNowhere = start <= 0 || (start & (header.ClusterSize - 1)) != 0 || start > long.MaxValue - (1L << 32);
+        if (IsNowhere)
         {
-            throw new BlockException(ErrorCode.Corrupt, "The header's place and number of snapshots cannot be right.");
+            HasLost = true;
+            scan.Findings.Corruption(CheckFindingKind.SnapshotTable, 1, CheckRemedy.None, new(HeaderFields.SnapshotsOffset, CheckTable.Header),
+                "the header's place of the snapshot table cannot be right: the snapshots are not checked");
+            return [];
         }
 
-        List<(long Offset, long Length)> tables = [];
-        var at = start;
-        var bytes = new byte[FixedBytes];
-        for (var i = 0u; i < header.SnapshotCount; i++)
+        IsNowhere = start >= scan.FileLength;
+        var count = Math.Min(header.SnapshotCount, Qcow2Limits.MaxSnapshots);
+        if (count < header.SnapshotCount)
         {
-            at = (at + 7) & ~7;
-            await reader.ReadAsync(at, bytes).ConfigureAwait(false);
-            var extra = BinaryPrimitives.ReadUInt32BigEndian(bytes.AsSpan(36));
-            if (extra > MaxExtraBytes)
-            {
-                throw new BlockException(ErrorCode.Corrupt, $"Snapshot table entry {i} claims {extra} extra bytes.");
-            }
-
-            if (header.Version >= 3 && extra < Version3ExtraBytes)
-            {
-                scan.Findings.Corruption(1, $"snapshot table entry {i} is incomplete");
-            }
-
-            AddTable(scan, tables, i, bytes);
-            at += FixedBytes + extra + BinaryPrimitives.ReadUInt16BigEndian(bytes.AsSpan(12))
-                + BinaryPrimitives.ReadUInt16BigEndian(bytes.AsSpan(14));
-            if (at - start > MaxTableBytes)
-            {
-                throw new BlockException(ErrorCode.Corrupt, "The snapshot table is too large.");
-            }
+            Lose(CheckFindingKind.SnapshotTable, header.SnapshotCount - count, new(HeaderFields.SnapshotCount, CheckTable.Header),
+                $"the header has {header.SnapshotCount} snapshots, more than there can be");
         }
 
-        scan.Reference(MetadataKind.SnapshotTable, start, at - start, "the snapshot table");
-        return tables;
+        var end = await ReadEntriesAsync(start, count).ConfigureAwait(false);
+        scan.Reference(MetadataKind.SnapshotTable, start, end - start, "the snapshot table");
+        return [.. records.Where(r => IsFollowed(r))];
     }
 
-    private static void AddTable(ImageScan scan, List<(long Offset, long Length)> tables, uint index, byte[] entry)
+    /// <summary>The table as a repair writes it: without the snapshots that nothing can read.</summary>
+    /// <returns>Its bytes, and how many entries they are.</returns>
+    /// <exception cref="BlockException">The table cannot be read.</exception>
+    public async ValueTask<(byte[] Bytes, uint Count)> BuildAsync()
+    {
+        using var table = new MemoryStream();
+        uint count = 0;
+        foreach (var record in records)
+        {
+            if (record.IsLost)
+            {
+                continue;
+            }
+
+            var extra = (int)Math.Min(record.ExtraBytes, Qcow2Limits.MaxSnapshotExtraBytes);
+            var start = new byte[FixedBytes + extra];
+            await scan.Reader.ReadAsync(record.Offset, start).ConfigureAwait(false);
+            var tail = new byte[record.TailBytes];
+            await scan.Reader.ReadAsync(record.Offset + FixedBytes + record.ExtraBytes, tail).ConfigureAwait(false);
+            start = Completed(start);
+            table.Write(start);
+            table.Write(tail);
+            table.SetLength((table.Length + 7) & ~7);
+            table.Position = table.Length;
+            count++;
+        }
+
+        return (table.ToArray(), count);
+    }
+
+    private async ValueTask<long> ReadEntriesAsync(long start, uint count)
+    {
+        var at = start;
+        var bytes = new byte[FixedBytes];
+        var ids = new HashSet<string>(StringComparer.Ordinal);
+        for (var i = 0u; i < count; i++)
+        {
+            at = (at + 7) & ~7;
+            await scan.Reader.ReadAsync(at, bytes).ConfigureAwait(false);
+            var extra = BinaryPrimitives.ReadUInt32BigEndian(bytes.AsSpan(36));
+            int idBytes = BinaryPrimitives.ReadUInt16BigEndian(bytes.AsSpan(12));
+            var tail = idBytes + BinaryPrimitives.ReadUInt16BigEndian(bytes.AsSpan(14));
+            var next = at + FixedBytes + extra + tail;
+            if (next - start > Qcow2Limits.MaxSnapshotTableBytes)
+            {
+                Lose(CheckFindingKind.SnapshotTable, count - i, new(at, CheckTable.SnapshotTable, i),
+                    $"snapshot table entry {i} makes the table larger than any: it and those behind it cannot be read");
+                return at;
+            }
+
+            CheckExtra(at, i, extra);
+            if (idBytes <= ComparedIdBytes)
+            {
+                var id = new byte[idBytes];
+                await scan.Reader.ReadAsync(at + FixedBytes + extra, id).ConfigureAwait(false);
+                if (!ids.Add(Encoding.Latin1.GetString(id)))
+                {
+                    scan.Findings.Note(CheckFindingKind.DuplicateSnapshot, new(at, CheckTable.SnapshotTable, i), scan.Findings.WantsLines
+                        ? $"snapshot table entry {i} has the id of another" : null);
+                }
+            }
+
+            CheckL1(at, i, bytes, extra, tail);
+            at = next;
+        }
+
+        return at;
+    }
+
+    private void CheckExtra(long at, uint index, uint extra)
+    {
+        if (extra > Qcow2Limits.MaxSnapshotExtraBytes)
+        {
+            Damaged(CheckFindingKind.SnapshotEntry, CheckRemedy.MendSnapshot, at, index, $"claims {extra} extra bytes, more than there can be");
+        }
+        else if (scan.Header.Version >= 3 && extra < Version3ExtraBytes)
+        {
+            var remedy = at >= scan.FileLength ? CheckRemedy.DropSnapshot : CheckRemedy.MendSnapshot;
+            Damaged(CheckFindingKind.SnapshotEntry, remedy, at, index, "is incomplete");
+        }
+    }
+
+    private void CheckL1(long at, uint index, byte[] entry, uint extra, int tail)
     {
         var offset = BinaryPrimitives.ReadInt64BigEndian(entry);
         var length = (long)BinaryPrimitives.ReadUInt32BigEndian(entry.AsSpan(8)) * 8;
+        var isBehind = at >= scan.FileLength;
         if (offset < 0 || (offset & (scan.Header.ClusterSize - 1)) != 0)
         {
-            scan.Findings.Corruption(1, $"the L1 table of snapshot table entry {index} begins at no cluster's beginning");
+            Damaged(CheckFindingKind.SnapshotEntry, CheckRemedy.DropSnapshot, at, index, "has its L1 table at no cluster's beginning");
+            isBehind = true;
         }
-        else if (length > MaxL1Bytes)
+        else if (length > Qcow2Limits.MaxL1Bytes)
         {
-            scan.Findings.Corruption(1, $"the L1 table of snapshot table entry {index} is too large");
+            Damaged(CheckFindingKind.SnapshotEntry, CheckRemedy.DropSnapshot, at, index, "has an L1 table that is too large");
+            isBehind = true;
         }
-        else
+
+        // The header and what lies behind the file's end are no L1 table; these are counted when it is read.
+        var isLost = isBehind || (length > 0 && (offset == 0 || offset >= scan.FileLength));
+        HasLost |= isLost;
+        isDamaged |= isLost;
+        records.Add(new(at, extra, tail, offset, length, isLost));
+    }
+
+    private bool IsFollowed(SnapshotRecord record) =>
+        record.L1Offset >= 0 && (record.L1Offset & (scan.Header.ClusterSize - 1)) == 0 && record.L1Bytes <= Qcow2Limits.MaxL1Bytes;
+
+    /// <summary>The fixed part and the extra data, with what version 3 wants there.</summary>
+    private byte[] Completed(byte[] start)
+    {
+        var extra = start.Length - FixedBytes;
+        if (scan.Header.Version >= 3 && extra < Version3ExtraBytes)
         {
-            tables.Add((offset, length));
+            // The length of the VM state may be there already; the disk's length is taken to be what it is now.
+            var complete = new byte[FixedBytes + WrittenExtraBytes];
+            start.CopyTo(complete, 0);
+            if (extra < 8)
+            {
+                BinaryPrimitives.WriteUInt64BigEndian(complete.AsSpan(FixedBytes), BinaryPrimitives.ReadUInt32BigEndian(start.AsSpan(32)));
+            }
+
+            BinaryPrimitives.WriteInt64BigEndian(complete.AsSpan(FixedBytes + 8), scan.Header.Size);
+            BinaryPrimitives.WriteUInt64BigEndian(complete.AsSpan(FixedBytes + 16), ulong.MaxValue);
+            start = complete;
         }
+
+        BinaryPrimitives.WriteInt32BigEndian(start.AsSpan(36), start.Length - FixedBytes);
+        return start;
+    }
+
+    private void Damaged(CheckFindingKind kind, CheckRemedy remedy, long at, uint index, string what)
+    {
+        isDamaged = true;
+        scan.Findings.Corruption(kind, 1, IsNowhere ? CheckRemedy.None : remedy, new(at, CheckTable.SnapshotTable, index),
+            scan.Findings.WantsLines ? $"snapshot table entry {index} {what}" : null);
+    }
+
+    private void Lose(CheckFindingKind kind, long count, FindingPlace place, string line)
+    {
+        isDamaged = HasLost = true;
+        scan.Findings.Corruption(kind, count, IsNowhere ? CheckRemedy.None : CheckRemedy.DropSnapshot, place, line);
     }
 }

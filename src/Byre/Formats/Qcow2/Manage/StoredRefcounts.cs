@@ -39,7 +39,7 @@ internal sealed class StoredRefcounts
     {
         var blockBits = header.ClusterBits + 3 - header.RefcountOrder;
         var clusters = ImageScan.ClustersIn(reader.FileLength, header.ClusterBits) + 1;
-        var entries = checked((int)((long)header.RefcountTableClusters << (header.ClusterBits - 3)));
+        var entries = header.HasPossibleRefcountTable ? (int)(header.RefcountTableClusters << (header.ClusterBits - 3)) : 0;
         var bytes = new byte[entries * 8];
         await reader.ReadAsync(header.RefcountTableOffset, bytes).ConfigureAwait(false);
         var table = new ulong[entries];

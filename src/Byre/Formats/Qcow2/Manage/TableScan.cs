@@ -1,6 +1,7 @@
 using System.Buffers.Binary;
 using System.Runtime.InteropServices;
 using Byre.Formats.Qcow2.Layout;
+using Byre.Nodes;
 
 namespace Byre.Formats.Qcow2.Manage;
 
@@ -43,14 +44,14 @@ internal sealed class TableScan(ImageScan scan)
     }
 
     /// <summary>Reads the L1 tables, and refers to the L2 tables they name.</summary>
-    public async ValueTask ScanL1Async(IReadOnlyList<(long Offset, long Length)> snapshots)
+    public async ValueTask ScanL1Async(IReadOnlyList<SnapshotRecord> snapshots)
     {
         var bytes = new WeightedRanges();
         var clusters = new WeightedRanges();
-        AddL1(bytes, clusters, header.L1Offset, (long)header.L1Entries * 8, true);
-        foreach (var (offset, length) in snapshots)
+        AddL1(bytes, clusters, header.L1Offset, (long)header.L1Entries * 8, null);
+        foreach (var snapshot in snapshots)
         {
-            AddL1(bytes, clusters, offset, length, false);
+            AddL1(bytes, clusters, snapshot.L1Offset, snapshot.L1Bytes, snapshot);
         }
 
         scan.Reference(MetadataKind.L1Table, clusters);
@@ -61,52 +62,62 @@ internal sealed class TableScan(ImageScan scan)
             {
                 var piece = buffer.AsMemory(0, (int)Math.Min(buffer.Length, stop - at));
                 await scan.Reader.ReadAsync(at, piece).ConfigureAwait(false);
-                CheckL1(piece.Span, weight, active);
+                CheckL1(at, piece.Span, weight, active);
             }
         }
     }
 
-    private void AddL1(WeightedRanges bytes, WeightedRanges clusters, long offset, long length, bool active)
+    private void AddL1(WeightedRanges bytes, WeightedRanges clusters, long offset, long length, SnapshotRecord? snapshot)
     {
-        scan.AddTable(clusters, offset, length, active ? "the L1 table" : "a snapshot's L1 table");
+        var remedy = snapshot is { IsLost: true } && scan.Snapshots.MustRewrite ? CheckRemedy.DropSnapshot : CheckRemedy.None;
+        var place = snapshot is { } s ? new FindingPlace(s.Offset, CheckTable.SnapshotTable) : new(HeaderFields.L1Offset, CheckTable.Header);
+        _ = scan.AddTable(clusters, offset, length, snapshot is null ? "the L1 table" : "a snapshot's L1 table", place, remedy);
         var entriesInFile = (Math.Min(length, scan.FileLength - offset) + 7) & ~7;
-        bytes.Add(offset, offset + entriesInFile, active);
+        bytes.Add(offset, offset + entriesInFile, snapshot is null);
     }
 
-    private void CheckL1(Span<byte> table, long weight, long active)
+    private void CheckL1(long at, Span<byte> table, long weight, long active)
     {
-        foreach (var stored in MemoryMarshal.Cast<byte, ulong>(table))
+        var entries = MemoryMarshal.Cast<byte, ulong>(table);
+        for (var i = 0; i < entries.Length; i++)
         {
-            if (stored != 0)
+            if (entries[i] != 0)
             {
-                CheckL1Entry(BinaryPrimitives.ReverseEndianness(stored), weight, active);
+                CheckL1Entry(at + (i * 8), BinaryPrimitives.ReverseEndianness(entries[i]), weight, active);
             }
         }
     }
 
-    private void CheckL1Entry(ulong raw, long weight, long active)
+    private FindingPlace PlaceOf(long at, long active)
     {
+        var index = active > 0 ? (at - header.L1Offset) / 8 : default(long?);
+        return new(at, CheckTable.L1, index, index << scan.Geometry.L1Shift);
+    }
+
+    private void CheckL1Entry(long at, ulong raw, long weight, long active)
+    {
+        var place = PlaceOf(at, active);
         var entry = new L1Entry(raw);
         var offset = entry.Table.Value;
         if (entry.HasReservedBits)
         {
-            findings.Corruption(weight, findings.WantsLines ? $"L1 entry {raw:x16} has reserved bits set" : null);
+            findings.Corruption(CheckFindingKind.ReservedBits, weight, CheckRemedy.None, place, findings.WantsLines ? $"L1 entry {raw:x16} has reserved bits set" : null);
         }
 
         if (active > 0 && offset != 0 && scan.Stored.TryGet(offset >> header.ClusterBits, out var count)
             && (count == 1) != entry.IsCopied)
         {
-            findings.CopiedCorruption(active, findings.WantsLines
+            findings.Corruption(CheckFindingKind.CopiedFlag, active, CheckRemedy.SetCopiedFlag, place, findings.WantsLines
                 ? $"the COPIED flag of L1 entry {raw:x16} contradicts the refcount {count}" : null);
         }
 
         var isAligned = (offset & (header.ClusterSize - 1)) == 0;
         if (!isAligned)
         {
-            findings.Corruption(weight, findings.WantsLines ? $"L1 entry {raw:x16} leads to no cluster's beginning" : null);
+            findings.Corruption(CheckFindingKind.Misaligned, weight, CheckRemedy.None, place, findings.WantsLines ? $"L1 entry {raw:x16} leads to no cluster's beginning" : null);
         }
 
-        if (!scan.Reference(MetadataKind.L2Table, offset, header.ClusterSize, "an L2 table", weight, isShared: true))
+        if (!scan.Reference(MetadataKind.L2Table, offset, header.ClusterSize, "an L2 table", weight, isShared: true, place))
         {
             return;
         }
@@ -129,7 +140,7 @@ internal sealed class TableScan(ImageScan scan)
         }
         else
         {
-            findings.Note($"the table at {offset:x} is not followed: too many are misaligned");
+            findings.Note(CheckFindingKind.NotFollowed, place, $"the table at {offset:x} is not followed: too many are misaligned");
         }
     }
 
@@ -171,9 +182,8 @@ internal sealed class TableScan(ImageScan scan)
         BinaryPrimitives.ReverseEndianness(all, all);
         for (var i = 0; i < batch.Count; i++)
         {
-            // An L1 entry that leads to the header has no table of its own whose flags could be wrong.
             var table = all.Slice(i * (header.ClusterSize / 8), header.ClusterSize / 8);
-            Entries.Check(table, batch[i].Weight, batch[i].Active, hasFlags: start + i > 0);
+            Entries.Check(table, start + ((long)i * header.ClusterSize), batch[i].Weight, batch[i].Active);
         }
     }
 }
