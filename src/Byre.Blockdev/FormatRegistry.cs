@@ -15,4 +15,7 @@ public static class FormatRegistry
     /// <summary>The options an image of a format is created with, in alphabetical order.</summary>
     /// <returns>Null where images of that name cannot be created.</returns>
     public static IReadOnlyList<CreateOption>? CreateOptionDescriptions(string format) => CreateOptions.Describe(format);
+
+    /// <summary>Whether an image may name a format as that of its backing file; not all of these can be opened.</summary>
+    public static bool IsKnown(string format) => CreatePlanner.IsKnown(format);
 }

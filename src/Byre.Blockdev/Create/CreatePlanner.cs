@@ -60,6 +60,9 @@ internal static class CreatePlanner
         ? path
         : throw Invalid(name.Length == 0 ? "The name of an image is empty" : $"'{name}' names no file: images can be created as files only");
 
+    /// <summary>An image may name the format, whether it can be opened here or not.</summary>
+    public static bool IsKnown(string format) => DriverRegistry.Find(format) is not null || OtherFormats.Contains(format);
+
     private static Dictionary<string, string> Read(IReadOnlyList<CreateOption> known, ImageCreateRequest request)
     {
         var given = new Dictionary<string, string>(StringComparer.Ordinal);
@@ -135,7 +138,7 @@ internal static class CreatePlanner
         {
             return format is null
                 ? throw Invalid($"The backing file '{name}' is given without its format")
-                : DriverRegistry.Find(format) is null && !OtherFormats.Contains(format)
+                : !IsKnown(format)
                 ? throw Invalid($"Unknown format '{format}' of the backing file '{name}'")
                 : size;
         }

@@ -129,11 +129,11 @@ internal static class ConvertCommand
     {
         var layers = BackingChain.LayersOf(source);
         var below = BackingChain.BackingOf(target)?.Node;
-        if (below is not null && IdentityOf(BackingChain.SkipFilters(below)) is { } identity)
+        if (below is not null && ImageIdentity.Of(BackingChain.SkipFilters(below)) is { } identity)
         {
             for (var i = 1; i < layers.Count; i++)
             {
-                if (IdentityOf(layers[i]) == identity)
+                if (ImageIdentity.Of(layers[i]) == identity)
                 {
                     return layers[i];
                 }
@@ -141,19 +141,6 @@ internal static class ConvertCommand
         }
 
         return layers.Count > 1 ? layers[1] : null;
-    }
-
-    private static (ulong Device, ulong Inode)? IdentityOf(BlockNode node)
-    {
-        for (BlockNode? at = node; at is not null; at = at.PrimaryChild?.Node)
-        {
-            if (at is FileNode file)
-            {
-                return file.Identity is (0, 0) ? null : file.Identity;
-            }
-        }
-
-        return null;
     }
 
     private static async Task CloseQuietlyAsync(OpenImage image)

@@ -16,6 +16,7 @@ internal static class ImgApplet
         new("info", "tell what an image is", InfoCommand.Usage, InfoCommand.RunAsync) { OnlyReads = true, Answers = true },
         new("map", "tell where an image's data lies", MapCommand.Usage, MapCommand.RunAsync) { OnlyReads = true, Answers = true },
         new("measure", "tell how long the file of a new image becomes", MeasureCommand.Usage, MeasureCommand.RunAsync) { OnlyReads = true, Answers = true },
+        new("rebase", "give an image another backing file", RebaseCommand.Usage, RebaseCommand.RunAsync),
         new("resize", "make an image longer or shorter", ResizeCommand.Usage, ResizeCommand.RunAsync),
     ];
 

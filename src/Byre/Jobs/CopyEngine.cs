@@ -58,7 +58,8 @@ public sealed class CopyEngine
             : options.CompressionUnit > 0 ? options.CompressionUnit
             : (int)Math.Clamp(target.Node.Limits.WriteZeroesAlignment, 512, GreatestBuffer);
         bufferSize = SizeOfBuffers(options, unit);
-        zeroFrom = options.TargetIsZero || target.Node is IKnownZero { IsKnownZero: true } ? 0 : options.TargetZeroFrom;
+        zeroFrom = options.Walker is not null ? long.MaxValue
+            : options.TargetIsZero || target.Node is IKnownZero { IsKnownZero: true } ? 0 : options.TargetZeroFrom;
         fillsZeroes = options.SparseBytes == 0;
     }
 
@@ -83,12 +84,7 @@ public sealed class CopyEngine
         using var stop = CancellationTokenSource.CreateLinkedTokenSource(cancellation);
         var job = MakeState(tally, stop.Token);
         var kernel = job.Kernel;
-        ISegmentWalker walker = new ExtentWalker(sources, options.BelowBase, options.Salvage ? NoteUnknownStatus : null);
-        if (options.Compressed)
-        {
-            walker = new UnitWalker(walker, unit);
-        }
-
+        var walker = MakeWalker(NoteUnknownStatus);
         var plan = new CopyPlan(walker, kernel, new CopyPlanOptions(bufferSize, zeroFrom, fillsZeroes), tally);
         var threads = new CopyThreads(plan, job, stop);
         if (await threads.RunAsync(Math.Clamp(options.Parallel, 1, Math.Max(2, Environment.ProcessorCount))).ConfigureAwait(false) is { } failure)
@@ -126,6 +122,7 @@ public sealed class CopyEngine
             options.RateBytesPerSecond > 0),
         Order = new WriteOrder(!options.OutOfOrder),
         Rate = options.RateBytesPerSecond > 0 ? new RateLimiter(options.RateBytesPerSecond) : null,
+        LeaveOut = options.LeaveOut,
         Salvage = options.Salvage ? new SalvageReader(sources, tally) : null,
         Unreadable = options.Unreadable,
         Stop = stop,
@@ -138,14 +135,15 @@ public sealed class CopyEngine
         WriteFlags = (options.Compressed ? WriteFlags.Compressed : WriteFlags.None) | (options.Writethrough ? WriteFlags.Fua : WriteFlags.None),
     };
 
+    private ISegmentWalker MakeWalker(Action<long, BlockException> unknown)
+    {
+        var walker = options.Walker?.Invoke() ?? new ExtentWalker(sources, options.BelowBase, options.Salvage ? unknown : null);
+        return options.Compressed ? new UnitWalker(walker, unit) : walker;
+    }
+
     private async ValueTask<long> CountDataAsync(CancellationToken cancellation)
     {
-        ISegmentWalker walker = new ExtentWalker(sources, options.BelowBase, options.Salvage ? (_, _) => { } : null);
-        if (options.Compressed)
-        {
-            walker = new UnitWalker(walker, unit);
-        }
-
+        var walker = MakeWalker((_, _) => { });
         long total = 0;
         while (await walker.NextAsync().ConfigureAwait(false) is { } segment)
         {

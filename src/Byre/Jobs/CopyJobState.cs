@@ -21,6 +21,9 @@ internal sealed class CopyJobState
     /// <summary>Null where a failed read ends the copy.</summary>
     public SalvageReader? Salvage { get; init; }
 
+    /// <summary>What is the same elsewhere is left out; null: nothing is.</summary>
+    public LeaveOut? LeaveOut { get; init; }
+
     /// <summary>Told of sectors that <see cref="Salvage"/> gave up, or null.</summary>
     public Action<long, BlockException>? Unreadable { get; init; }
 

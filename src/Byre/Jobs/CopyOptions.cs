@@ -59,6 +59,12 @@ public sealed record CopyOptions
     /// <summary>Every write is on stable storage before the next one of its worker.</summary>
     public bool Writethrough { get; init; }
 
+    /// <summary>Makes what says which ranges are copied, instead of the sources' extents. Needs a single source.</summary>
+    internal Func<ISegmentWalker>? Walker { get; init; }
+
+    /// <summary>What is read is left out where it is the same as what <see cref="LeaveOut.Against"/> has; null for no such thing.</summary>
+    internal LeaveOut? LeaveOut { get; init; }
+
     /// <summary>Told how far the copy is, some times a second and at the end; from any thread, one at a time.</summary>
     public IProgress<CopyProgress>? Progress { get; init; }
 }

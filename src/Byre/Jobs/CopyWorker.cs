@@ -7,12 +7,17 @@ namespace Byre.Jobs;
 /// <summary>Copies chunks. Each thread has one, with a buffer of its own.</summary>
 internal sealed class CopyWorker(CopyJobState job) : IDisposable
 {
-    private readonly List<(int Start, int End, bool IsZero)> runs = [];
+    private readonly List<(int Start, int End, RunKind Kind)> runs = [];
     private readonly List<(long Offset, BlockException Failure)> lost = [];
     private IMemoryOwner<byte>? buffer;
+    private IMemoryOwner<byte>? other;
 
     /// <inheritdoc/>
-    public void Dispose() => buffer?.Dispose();
+    public void Dispose()
+    {
+        buffer?.Dispose();
+        other?.Dispose();
+    }
 
     /// <summary>Copies a chunk.</summary>
     public async ValueTask CopyAsync(CopyChunk chunk)
@@ -80,9 +85,14 @@ internal sealed class CopyWorker(CopyJobState job) : IDisposable
     private async ValueTask CopyBytesAsync(long sequence, CopySegment segment, bool inTurn)
     {
         var memory = Buffer((int)segment.Length);
+        var compared = job.LeaveOut is null ? default : (other ??= BufferPool.Rent(job.BufferSize)).Memory[..memory.Length];
         try
         {
             await ReadAsync(segment.Start, memory).ConfigureAwait(false);
+            if (job.LeaveOut is { } leaveOut)
+            {
+                await leaveOut.ReadAsync(segment.Start, compared).ConfigureAwait(false);
+            }
         }
         catch (BlockException) when (inTurn)
         {
@@ -91,7 +101,7 @@ internal sealed class CopyWorker(CopyJobState job) : IDisposable
             throw;
         }
 
-        var lastData = FindRuns(memory.Span, segment.Start);
+        var lastData = FindRuns(memory.Span, compared.Span, segment.Start);
         if (inTurn)
         {
             job.Order.Await(sequence);
@@ -100,10 +110,14 @@ internal sealed class CopyWorker(CopyJobState job) : IDisposable
         TellLost();
         for (var i = 0; i < runs.Count; i++)
         {
-            var (start, end, isZero) = runs[i];
-            if (isZero)
+            var (start, end, kind) = runs[i];
+            if (kind == RunKind.Zero)
             {
                 await LeaveZeroAsync(segment.Start + start, end - start).ConfigureAwait(false);
+            }
+            else if (kind == RunKind.Same)
+            {
+                job.Tally.Skip(end - start);
             }
             else
             {
@@ -119,12 +133,17 @@ internal sealed class CopyWorker(CopyJobState job) : IDisposable
 
     /// <summary>Cuts a buffer into what is written and what is left as zeroes.</summary>
     /// <returns>The index of the last run of data, or -1.</returns>
-    private int FindRuns(ReadOnlySpan<byte> bytes, long offset)
+    private int FindRuns(ReadOnlySpan<byte> bytes, ReadOnlySpan<byte> compared, long offset)
     {
         runs.Clear();
+        if (job.LeaveOut is { } leaveOut)
+        {
+            return leaveOut.FindRuns(bytes, compared, offset, runs);
+        }
+
         if (job.Grain == 0)
         {
-            runs.Add((0, bytes.Length, false));
+            runs.Add((0, bytes.Length, RunKind.Data));
             return 0;
         }
 
@@ -133,13 +152,13 @@ internal sealed class CopyWorker(CopyJobState job) : IDisposable
         {
             var end = SparseScanner.FindRunEnd(bytes, at, offset, job.Grain, out var isZero);
             isZero &= IsWorthLeavingOut(offset + at, end - at);
-            if (!isZero && runs.Count > 0 && !runs[^1].IsZero)
+            if (!isZero && runs.Count > 0 && runs[^1].Kind == RunKind.Data)
             {
-                runs[^1] = (runs[^1].Start, end, false);
+                runs[^1] = (runs[^1].Start, end, RunKind.Data);
             }
             else
             {
-                runs.Add((at, end, isZero));
+                runs.Add((at, end, isZero ? RunKind.Zero : RunKind.Data));
             }
 
             lastData = isZero ? lastData : runs.Count - 1;

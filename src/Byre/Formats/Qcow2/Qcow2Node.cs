@@ -9,7 +9,7 @@ using Byre.Nodes;
 namespace Byre.Formats.Qcow2;
 
 /// <summary>A qcow2 image: wires the classes that do the work.</summary>
-public sealed class Qcow2Node : BlockNode, IBackedNode, IKnownZero, IImageCheck, ICopyRangeTarget, IIncompleteMark, IEmptiable
+public sealed class Qcow2Node : BlockNode, IBackedNode, IKnownZero, IImageCheck, ICopyRangeTarget, IIncompleteMark, IEmptiable, IBackingReference
 {
     private readonly BlockEdge[] children;
     private readonly Qcow2OpenOptions options;
@@ -24,6 +24,7 @@ public sealed class Qcow2Node : BlockNode, IBackedNode, IKnownZero, IImageCheck,
     private readonly GuestRequests requests;
     private readonly Resize resize;
     private readonly Emptying emptying;
+    private readonly BackingReference reference;
     private readonly WritePreparation preparation;
     private long length;
 
@@ -68,6 +69,7 @@ public sealed class Qcow2Node : BlockNode, IBackedNode, IKnownZero, IImageCheck,
         resize = new Resize(file, dataFile, backing, gate, l1, headers, allocator, guard, map, reads, writes, zeroes, round, roundLock, claims, isRaw);
         emptying = new Emptying(
             file, gate, l1, l2, refcounts, refcountTable, headers, allocator, guard, zeroes, round, options.PassDiscardRequest);
+        reference = new BackingReference(file.Node.FileName, headers, round);
         var pressure = new WriteBackPressure(l2, quarantine, round);
         requests = new GuestRequests(epochs, pressure, preparation, headers, data, map, reads, writes, compressedWrites, kernelWrites, zeroes);
         if (options.CacheCleanInterval > TimeSpan.Zero)
@@ -224,6 +226,20 @@ public sealed class Qcow2Node : BlockNode, IBackedNode, IKnownZero, IImageCheck,
     {
         await preparation.RunAsync(keepAllZero: true).ConfigureAwait(false);
         await emptying.RunAsync(Length).ConfigureAwait(false);
+    }
+
+    /// <inheritdoc/>
+    public bool KeepsZeroes => Header.Version >= 3 || Backing is not null;
+
+    /// <inheritdoc/>
+    public void CheckBackingReference(string? fileName, string? format) => reference.Check(fileName, format);
+
+    /// <inheritdoc/>
+    public async ValueTask ChangeBackingReferenceAsync(string? fileName, string? format)
+    {
+        reference.Check(fileName, format);
+        await preparation.RunAsync(keepAllZero: string.IsNullOrEmpty(fileName), keepBitmaps: true).ConfigureAwait(false);
+        await reference.ChangeAsync(fileName, format).ConfigureAwait(false);
     }
 
     /// <inheritdoc/>
