@@ -1,4 +1,5 @@
 using System.Runtime.ExceptionServices;
+using Byre.Crypto;
 using Byre.Formats.Qcow2.Data;
 using Byre.Formats.Qcow2.Layout;
 using Byre.Formats.Qcow2.Manage;
@@ -9,7 +10,7 @@ using Byre.Nodes;
 namespace Byre.Formats.Qcow2;
 
 /// <summary>A qcow2 image: wires the classes that do the work.</summary>
-public sealed class Qcow2Node : BlockNode, IBackedNode, IKnownZero, IImageCheck, ICopyRangeTarget, IIncompleteMark, IEmptiable, IBackingReference
+public sealed class Qcow2Node : BlockNode, IBackedNode, IKnownZero, IImageCheck, ICopyRangeTarget, IIncompleteMark, IEmptiable, IBackingReference, IKeySlots
 {
     private readonly BlockEdge[] children;
     private readonly Qcow2OpenOptions options;
@@ -26,21 +27,27 @@ public sealed class Qcow2Node : BlockNode, IBackedNode, IKnownZero, IImageCheck,
     private readonly Emptying emptying;
     private readonly BackingReference reference;
     private readonly WritePreparation preparation;
+    private readonly ImageEncryption? encryption;
     private long length;
 
     private Qcow2Node(
-        BlockEdge file, BlockEdge? dataFile, BlockEdge? backing, Qcow2OpenOptions options, HeaderStore headers, ResidentTable l1Table, ResidentTable refcountTable)
+        BlockEdge file, BlockEdge? dataFile, BlockEdge? backing, Qcow2OpenOptions options, HeaderStore headers, ResidentTable l1Table, ResidentTable refcountTable,
+        ImageEncryption? encryption)
     {
         File = file;
         DataFile = dataFile;
         Backing = backing;
         this.options = options;
         this.headers = headers;
+        this.encryption = encryption;
         l1 = l1Table;
-        var data = dataFile ?? file;
         children = [.. new[] { file, dataFile, backing }.OfType<BlockEdge>()];
         var header = headers.Header;
         length = header.Size;
+        IsEncrypted = header.CryptMethod != EncryptionHeader.None;
+        var edge = dataFile ?? file;
+        var data = new DataClusters(
+            edge, IsEncrypted ? new EncryptedClusters(edge, encryption?.Crypt, header.CryptMethod == EncryptionHeader.Aes) : null);
         var gate = new Lock();
         var roundLock = new AsyncMutex();
         var sliceSize = Math.Min(4096, header.ClusterSize);
@@ -60,13 +67,13 @@ public sealed class Qcow2Node : BlockNode, IBackedNode, IKnownZero, IImageCheck,
         compressed = new CompressedClusters(file, map, headers, options.Blocking);
         var reads = new ReadPath(data, backing, map, compressed);
         var claims = new InFlightAllocations();
-        var writes = new WritePath(file, dataFile, map, reads, allocator, claims, guard, headers, options.PassDiscardOther, () => Length);
+        var writes = new WritePath(dataFile, data, map, reads, allocator, claims, guard, headers, options.PassDiscardOther, () => Length);
         var compressedWrites = new CompressedWrites(
             file, map, compressed, writes, allocator, claims, guard, headers, options.PassDiscardOther, () => Length);
         var kernelWrites = new KernelWrites(file, map, writes, claims);
         var isRaw = dataFile is not null && (header.Autoclear & AutoclearFeatures.RawExternalData) != 0;
         var zeroes = new ZeroAndDiscard(dataFile, backing, map, reads, writes, claims, isRaw, options, () => Length);
-        resize = new Resize(file, dataFile, backing, gate, l1, headers, allocator, guard, map, reads, writes, zeroes, round, roundLock, claims, isRaw);
+        resize = new Resize(file, dataFile, backing, gate, l1, headers, allocator, guard, map, IsEncrypted, reads, writes, zeroes, round, roundLock, claims, isRaw);
         emptying = new Emptying(
             file, gate, l1, l2, refcounts, refcountTable, headers, allocator, guard, zeroes, round, options.PassDiscardRequest);
         reference = new BackingReference(file.Node.FileName, headers, round);
@@ -79,6 +86,7 @@ public sealed class Qcow2Node : BlockNode, IBackedNode, IKnownZero, IImageCheck,
 
         Limits = new BlockLimits
         {
+            RequestAlignment = IsEncrypted ? SectorCrypt.Sector : 1,
             OptimalTransfer = header.ClusterSize,
             MaxTransfer = 1 << 30,
             WriteZeroesAlignment = map.SubclusterSize,
@@ -103,7 +111,10 @@ public sealed class Qcow2Node : BlockNode, IBackedNode, IKnownZero, IImageCheck,
 
     /// <inheritdoc/>
     public override WriteFlags SupportedWriteFlags =>
-        DataFile is null ? WriteFlags.Compressed | WriteFlags.Unchanged : WriteFlags.Unchanged;
+        DataFile is null && !IsEncrypted ? WriteFlags.Compressed | WriteFlags.Unchanged : WriteFlags.Unchanged;
+
+    /// <summary>Guest data is stored encrypted. Nothing is compressed then: compressed clusters are never encrypted.</summary>
+    public bool IsEncrypted { get; }
 
     /// <summary>The header as it is now.</summary>
     public Qcow2Header Header => headers.Header;
@@ -144,8 +155,9 @@ public sealed class Qcow2Node : BlockNode, IBackedNode, IKnownZero, IImageCheck,
     /// <param name="options">How to open it.</param>
     /// <exception cref="BlockException">
     /// <see cref="ErrorCode.Corrupt"/>: the image is marked corrupt or dirty and was to be opened for writing, or a table
-    /// cannot be true; <see cref="ErrorCode.NotSupported"/>: it is encrypted; <see cref="ErrorCode.Invalid"/>: the data file
-    /// is missing.
+    /// cannot be true; <see cref="ErrorCode.NotSupported"/>: it has the old AES encryption and was to be opened for writing;
+    /// <see cref="ErrorCode.NotPermitted"/>: the passphrase is wrong; <see cref="ErrorCode.Invalid"/>: the passphrase or the data
+    /// file is missing.
     /// </exception>
     public static async ValueTask<Qcow2Node> OpenAsync(
         BlockEdge file, Qcow2Header header, BlockEdge? dataFile, BlockEdge? backing, Qcow2OpenOptions options)
@@ -153,6 +165,21 @@ public sealed class Qcow2Node : BlockNode, IBackedNode, IKnownZero, IImageCheck,
         ArgumentNullException.ThrowIfNull(file);
         ArgumentNullException.ThrowIfNull(header);
         ArgumentNullException.ThrowIfNull(options);
+        var encryption = await ImageEncryption.OpenAsync(file, header, options).ConfigureAwait(false);
+        try
+        {
+            return await OpenAsync(file, header, dataFile, backing, options, encryption).ConfigureAwait(false);
+        }
+        catch
+        {
+            encryption?.Dispose();
+            throw;
+        }
+    }
+
+    private static async ValueTask<Qcow2Node> OpenAsync(
+        BlockEdge file, Qcow2Header header, BlockEdge? dataFile, BlockEdge? backing, Qcow2OpenOptions options, ImageEncryption? encryption)
+    {
         var name = file.Node.FileName;
         OpenChecks.CheckOptions(options, header, name);
         var writable = !options.ReadOnly && !file.Node.IsReadOnly;
@@ -161,7 +188,7 @@ public sealed class Qcow2Node : BlockNode, IBackedNode, IKnownZero, IImageCheck,
         var l1 = await ResidentTable.ReadAsync(file, header.L1Offset, (int)header.L1Entries).ConfigureAwait(false);
         var tableBytes = header.HasPossibleRefcountTable ? (long)header.RefcountTableClusters << header.ClusterBits : 0;
         var refcountTable = await ResidentTable.ReadAsync(file, header.RefcountTableOffset, (int)(tableBytes / 8)).ConfigureAwait(false);
-        var node = new Qcow2Node(file, dataFile, backing, options, headers, l1, refcountTable);
+        var node = new Qcow2Node(file, dataFile, backing, options, headers, l1, refcountTable, encryption);
         if (writable && !options.ForCheck)
         {
             await OpenChecks.FillGuardAsync(node.Guarded, file, header, l1, refcountTable).ConfigureAwait(false);
@@ -188,10 +215,10 @@ public sealed class Qcow2Node : BlockNode, IBackedNode, IKnownZero, IImageCheck,
 
     /// <inheritdoc/>
     public ValueTask<long> CopyRangeAsync(long offset, BlockNode source, long sourceOffset, long length, CopyRangeMode mode) =>
-        DataFile is null ? requests.CopyRangeAsync(offset, source, sourceOffset, length, mode) : new(0L);
+        DataFile is null && !IsEncrypted ? requests.CopyRangeAsync(offset, source, sourceOffset, length, mode) : new(0L);
 
     /// <inheritdoc/>
-    public bool MayShareBlocks(BlockNode source) => DataFile is null && File.Node is ICopyRangeTarget target && target.MayShareBlocks(source);
+    public bool MayShareBlocks(BlockNode source) => DataFile is null && !IsEncrypted && File.Node is ICopyRangeTarget target && target.MayShareBlocks(source);
 
     /// <inheritdoc/>
     public override ValueTask<bool> TryWriteZeroesAsync(long offset, long length, WriteFlags flags) =>
@@ -247,6 +274,14 @@ public sealed class Qcow2Node : BlockNode, IBackedNode, IKnownZero, IImageCheck,
         Qcow2Checker.CheckAsync(File, Header, DataFile is not null, repair, progress);
 
     /// <inheritdoc/>
+    public ValueTask ChangeKeySlotsAsync(KeySlotChange change, bool force)
+    {
+        headers.ThrowIfCorrupt();
+        return encryption?.Volume is { } volume ? volume.ChangeSlotsAsync(change, force)
+            : throw new BlockException(ErrorCode.NotSupported, $"The image '{File.Node.FileName}' has no key slots: it is not encrypted by LUKS", Name);
+    }
+
+    /// <inheritdoc/>
     public ValueTask MarkIncompleteAsync() => Header.Version < 3
         ? default
         : headers.RewriteAsync(h => h with { Incompatible = h.Incompatible | IncompatibleFeatures.Incomplete });
@@ -278,6 +313,7 @@ public sealed class Qcow2Node : BlockNode, IBackedNode, IKnownZero, IImageCheck,
         }
 
         compressed.Dispose();
+        encryption?.Dispose();
         try
         {
             await base.DisposeAsync().ConfigureAwait(false);

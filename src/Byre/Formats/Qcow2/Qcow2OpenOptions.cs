@@ -1,3 +1,5 @@
+using Byre.Crypto;
+
 namespace Byre.Formats.Qcow2;
 
 /// <summary>How a qcow2 image is opened.</summary>
@@ -41,6 +43,9 @@ public sealed record Qcow2OpenOptions
 
     /// <summary>Opens an image although it is marked dirty or corrupt, and changes nothing of itself.</summary>
     public bool ForCheck { get; init; }
+
+    /// <summary>The passphrase of an encrypted image, as UTF-8, or null; not needed any more once the image is open.</summary>
+    public SecretBytes? Passphrase { get; init; }
 
     /// <summary>Refcounts are written late, under the dirty bit; null does as the image says.</summary>
     public bool? LazyRefcounts { get; init; }

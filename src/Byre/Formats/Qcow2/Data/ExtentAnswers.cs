@@ -9,16 +9,16 @@ internal static class ExtentAnswers
     private const int FileLimit = 256;
 
     /// <summary>Answers a question.</summary>
-    public static async ValueTask AnswerAsync(GuestMap map, BlockEdge data, ExtentList extents, ExtentPrecision precision)
+    public static async ValueTask AnswerAsync(GuestMap map, DataClusters data, ExtentList extents, ExtentPrecision precision)
     {
         ExtentList? below = null;
         while (!extents.IsFull)
         {
             var at = extents.End;
             var run = await map.FindAsync(at, extents.RangeEnd - at).ConfigureAwait(false);
-            if (run.Kind == SubclusterKind.Normal && precision == ExtentPrecision.Exact)
+            if (run.Kind == SubclusterKind.Normal && precision == ExtentPrecision.Exact && !data.IsEncrypted)
             {
-                await AddDataAsync(data, extents, below ??= new ExtentList(), run).ConfigureAwait(false);
+                await AddDataAsync(data.Edge, extents, below ??= new ExtentList(), run).ConfigureAwait(false);
                 continue;
             }
 
@@ -35,8 +35,11 @@ internal static class ExtentAnswers
                 SubclusterKind.Normal => ExtentFlags.None,
                 _ => ExtentFlags.Hole,
             };
-            var hasHost = run.Kind is SubclusterKind.Normal or SubclusterKind.ZeroAllocated or SubclusterKind.UnallocatedAllocated;
-            extents.Add(new BlockExtent(at, run.Length, state, flags, hasHost ? run.Host.Value : -1, hasHost ? data.Node : null, 1));
+
+            // Where the bytes lie is told only where they lie there as the guest sees them.
+            var hasHost = !data.IsEncrypted
+                && run.Kind is SubclusterKind.Normal or SubclusterKind.ZeroAllocated or SubclusterKind.UnallocatedAllocated;
+            extents.Add(new BlockExtent(at, run.Length, state, flags, hasHost ? run.Host.Value : -1, hasHost ? data.Edge.Node : null, 1));
         }
     }
 

@@ -12,7 +12,7 @@ internal sealed class GuestRequests(
     WriteBackPressure pressure,
     WritePreparation preparation,
     HeaderStore headers,
-    BlockEdge data,
+    DataClusters data,
     GuestMap map,
     ReadPath reads,
     WritePath writes,

@@ -6,7 +6,7 @@ using Byre.Nodes;
 namespace Byre.Formats.Qcow2.Data;
 
 /// <summary>Reads the guest's disk: host clusters that follow each other in one read of the file.</summary>
-internal sealed class ReadPath(BlockEdge data, BlockEdge? backing, GuestMap map, CompressedClusters compressed)
+internal sealed class ReadPath(DataClusters data, BlockEdge? backing, GuestMap map, CompressedClusters compressed)
 {
     /// <summary>Reads. What is mapped, in memory and in one piece completes without waiting where the file does.</summary>
     public ValueTask ReadAsync(long guest, Memory<byte> buffer)
@@ -68,8 +68,8 @@ internal sealed class ReadPath(BlockEdge data, BlockEdge? backing, GuestMap map,
         switch (run.Kind)
         {
             case SubclusterKind.Normal:
-                data.DebugEvent(BlkdebugEvent.ReadAio);
-                return PaddedReads.ReadAsync(data, run.Host.Value, buffer);
+                data.Edge.DebugEvent(BlkdebugEvent.ReadAio);
+                return data.ReadAsync(run.Host.Value, guest, buffer);
             case SubclusterKind.Compressed:
                 return compressed.ReadAsync(run.Raw, guest, buffer);
             case SubclusterKind.Invalid:
@@ -81,7 +81,7 @@ internal sealed class ReadPath(BlockEdge data, BlockEdge? backing, GuestMap map,
                     return default;
                 }
 
-                data.DebugEvent(BlkdebugEvent.ReadBackingAio);
+                data.Edge.DebugEvent(BlkdebugEvent.ReadBackingAio);
                 return PaddedReads.ReadAsync(backing!, guest, buffer);
         }
     }

@@ -11,8 +11,8 @@ namespace Byre.Formats.Qcow2.Data;
 /// what must be copied around it is written, and then the clusters are linked.
 /// </summary>
 internal sealed class WritePath(
-    BlockEdge file,
     BlockEdge? dataFile,
+    DataClusters data,
     GuestMap map,
     ReadPath reads,
     ClusterAllocator allocator,
@@ -23,8 +23,6 @@ internal sealed class WritePath(
     Func<long> imageLength)
 {
     private const int GatherLimit = 256 << 10;
-
-    private readonly BlockEdge data = dataFile ?? file;
 
     private enum Way
     {
@@ -38,7 +36,7 @@ internal sealed class WritePath(
     {
         if (map.TryFind(guest, bytes.Length, out var run) && run.Kind == SubclusterKind.Normal && run.IsCopied && run.Length == bytes.Length)
         {
-            return WriteInPlaceAsync(run.Host, bytes);
+            return WriteInPlaceAsync(run.Host, guest, bytes);
         }
 
         return WriteRunsAsync(guest, bytes);
@@ -54,7 +52,7 @@ internal sealed class WritePath(
             if (run.Kind == SubclusterKind.Normal && run.IsCopied)
             {
                 n = (int)run.Length;
-                await WriteInPlaceAsync(run.Host, bytes[..n]).ConfigureAwait(false);
+                await WriteInPlaceAsync(run.Host, guest, bytes[..n]).ConfigureAwait(false);
             }
             else
             {
@@ -69,15 +67,15 @@ internal sealed class WritePath(
         }
     }
 
-    private ValueTask WriteInPlaceAsync(HostOffset host, ReadOnlyMemory<byte> bytes)
+    private ValueTask WriteInPlaceAsync(HostOffset host, long guest, ReadOnlyMemory<byte> bytes)
     {
         if (dataFile is null && guard.Find(host, bytes.Length) is var hit && hit != OverlapChecks.None)
         {
             return RefuseAsync(host, hit);
         }
 
-        data.DebugEvent(BlkdebugEvent.WriteAio);
-        return data.WriteAsync(host.Value, bytes);
+        data.Edge.DebugEvent(BlkdebugEvent.WriteAio);
+        return data.WriteAsync(host.Value, guest, bytes);
     }
 
     private ValueTask RefuseOverlapAsync(in HostRun run) =>
@@ -97,7 +95,7 @@ internal sealed class WritePath(
         bytes = bytes[..(int)(end - guest)];
         if (way == Way.InPlace)
         {
-            await WriteInPlaceAsync(run.Offset + (guest - first), bytes).ConfigureAwait(false);
+            await WriteInPlaceAsync(run.Offset + (guest - first), guest, bytes).ConfigureAwait(false);
             return bytes.Length;
         }
 
@@ -135,7 +133,7 @@ internal sealed class WritePath(
         try
         {
             await RefuseOverlapAsync(run).ConfigureAwait(false);
-            data.DebugEvent(BlkdebugEvent.WriteAio);
+            data.Edge.DebugEvent(BlkdebugEvent.WriteAio);
             done = (int)(await put(run.Offset, (long)run.Count << map.ClusterBits).ConfigureAwait(false) >> map.ClusterBits);
             if (done > 0 && way != Way.InPlace)
             {
@@ -223,12 +221,13 @@ internal sealed class WritePath(
         var host = run.Offset.Value - first; // what is added to a guest offset
         var headIsZero = guest == copyStart || await IsZeroAsync(copyStart, guest).ConfigureAwait(false);
         var tailIsZero = end == copyEnd || await IsZeroAsync(end, copyEnd).ConfigureAwait(false);
-        var from = run.IsFresh && headIsZero ? guest : copyStart;
-        var to = run.IsFresh && tailIsZero ? end : copyEnd;
-        data.DebugEvent(BlkdebugEvent.WriteAio);
+        var readsZero = run.IsFresh && !data.IsEncrypted; // what is left out
+        var from = readsZero && headIsZero ? guest : copyStart;
+        var to = readsZero && tailIsZero ? end : copyEnd;
+        data.Edge.DebugEvent(BlkdebugEvent.WriteAio);
         if (from == guest && to == end)
         {
-            await data.WriteAsync(host + guest, bytes).ConfigureAwait(false);
+            await data.WriteAsync(host + guest, guest, bytes).ConfigureAwait(false);
         }
         else if (to - from <= GatherLimit)
         {
@@ -236,13 +235,13 @@ internal sealed class WritePath(
             await FillAsync(from, whole.Memory[..(int)(guest - from)], headIsZero).ConfigureAwait(false);
             bytes.CopyTo(whole.Memory[(int)(guest - from)..]);
             await FillAsync(end, whole.Memory[(int)(end - from)..], tailIsZero).ConfigureAwait(false);
-            data.DebugEvent(BlkdebugEvent.CowWrite);
-            await data.WriteAsync(host + from, whole.Memory).ConfigureAwait(false);
+            data.Edge.DebugEvent(BlkdebugEvent.CowWrite);
+            await data.WriteOwnAsync(host + from, from, whole.Memory).ConfigureAwait(false);
         }
         else
         {
             await CopyAsync(from, guest, host, headIsZero).ConfigureAwait(false);
-            await data.WriteAsync(host + guest, bytes).ConfigureAwait(false);
+            await data.WriteAsync(host + guest, guest, bytes).ConfigureAwait(false);
             await CopyAsync(end, to, host, tailIsZero).ConfigureAwait(false);
         }
 
@@ -324,7 +323,7 @@ internal sealed class WritePath(
         buffer.Span[there..].Clear();
         if (there > 0)
         {
-            data.DebugEvent(BlkdebugEvent.CowRead);
+            data.Edge.DebugEvent(BlkdebugEvent.CowRead);
             await reads.ReadAsync(guest, buffer[..there]).ConfigureAwait(false);
         }
     }
@@ -335,8 +334,8 @@ internal sealed class WritePath(
         {
             using var piece = BufferPool.Rent((int)Math.Min(end - start, GatherLimit));
             await FillAsync(start, piece.Memory, isZero).ConfigureAwait(false);
-            data.DebugEvent(BlkdebugEvent.CowWrite);
-            await data.WriteAsync(host + start, piece.Memory).ConfigureAwait(false);
+            data.Edge.DebugEvent(BlkdebugEvent.CowWrite);
+            await data.WriteOwnAsync(host + start, start, piece.Memory).ConfigureAwait(false);
             start += piece.Memory.Length;
         }
     }

@@ -3,7 +3,8 @@ using Byre.Formats.Qcow2.Layout;
 namespace Byre.Formats.Qcow2.Manage;
 
 /// <summary>
-/// Where everything is in a new image: header, refcount table, refcount blocks, L1 table, L2 tables, data; all counts in
+/// Where everything is in a new image: header, refcount table, refcount blocks, L1 table, LUKS header, L2 tables,
+/// data; all counts in
 /// clusters, nothing between them.
 /// </summary>
 internal readonly record struct ImagePlan
@@ -28,7 +29,12 @@ internal readonly record struct ImagePlan
 
     internal long L1Start => RefcountBlocksStart + RefcountBlocks;
 
-    internal long L2Start => L1Start + L1Clusters;
+    /// <summary>The LUKS header of an encrypted image.</summary>
+    internal long LuksStart => L1Start + L1Clusters;
+
+    internal long LuksClusters { get; private init; }
+
+    internal long L2Start => LuksStart + LuksClusters;
 
     internal long DataStart => L2Start + L2Tables;
 
@@ -39,19 +45,22 @@ internal readonly record struct ImagePlan
     /// <param name="size">The disk's length in bytes.</param>
     /// <param name="withL2">There are L2 tables for all of it.</param>
     /// <param name="withData">There are data clusters for all of it.</param>
-    internal static ImagePlan For(in ImageGeometry geometry, long size, bool withL2, bool withData)
+    /// <param name="luksBytes">Bytes of the LUKS header, 0 for none.</param>
+    internal static ImagePlan For(in ImageGeometry geometry, long size, bool withL2, bool withData, long luksBytes = 0)
     {
         var entries = geometry.L1EntriesFor(size);
         var l1Clusters = geometry.ClustersFor(entries * 8);
         var l2Tables = withL2 ? entries : 0;
         var data = withData ? geometry.ClustersFor(size) : 0;
-        var others = 1 + l1Clusters + l2Tables + data;
+        var luks = geometry.ClustersFor(luksBytes);
+        var others = 1 + luks + l1Clusters + l2Tables + data;
         var (table, blocks) = RefcountsFor(geometry, others);
         return new ImagePlan
         {
             Geometry = geometry,
             L1Entries = entries,
             L1Clusters = l1Clusters,
+            LuksClusters = luks,
             L2Tables = l2Tables,
             DataClusters = data,
             RefcountTableClusters = table,

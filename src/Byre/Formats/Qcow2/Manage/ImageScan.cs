@@ -1,4 +1,3 @@
-using System.Buffers.Binary;
 using Byre.Formats.Qcow2.Layout;
 using Byre.Nodes;
 
@@ -258,13 +257,16 @@ internal sealed class ImageScan
 
     private void ReferenceLuks()
     {
-        foreach (var extension in Header.Extensions)
+        if (Header.CryptMethod == EncryptionHeader.Luks)
         {
-            if (extension.Type == HeaderExtensionTypes.FullDiskEncryption && extension.Data.Length >= 16)
+            if (EncryptionHeader.TryPlaceOf(Header, out var offset, out var length) is { } problem)
             {
-                var data = extension.Data.Span;
-                Reference(MetadataKind.Header, BinaryPrimitives.ReadInt64BigEndian(data),
-                    BinaryPrimitives.ReadInt64BigEndian(data[8..]), "the LUKS header");
+                Findings.Corruption(
+                    CheckFindingKind.HeaderField, 1, CheckRemedy.None, new(null, CheckTable.Header), Findings.WantsLines ? problem : null);
+            }
+            else
+            {
+                Reference(MetadataKind.Header, offset, length, "the LUKS header");
             }
         }
     }

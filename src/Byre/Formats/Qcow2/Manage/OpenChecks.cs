@@ -26,9 +26,10 @@ internal static class OpenChecks
     /// <summary>Throws where the image cannot be opened this way.</summary>
     public static void Check(Qcow2Header header, BlockEdge? dataFile, bool writable, string name)
     {
-        if (header.CryptMethod != 0)
+        if (header.CryptMethod == EncryptionHeader.Aes && writable)
         {
-            throw new BlockException(ErrorCode.NotSupported, $"The image '{name}' is encrypted, which is not supported", name);
+            throw new BlockException(
+                ErrorCode.NotSupported, $"The image '{name}' has the old AES encryption, which is no protection: it can be read, but not written", name);
         }
 
         if (header.HasDataFile != dataFile is not null)
@@ -70,6 +71,12 @@ internal static class OpenChecks
         guard.Add(OverlapChecks.MainHeader, HostOffset.Zero, header.ClusterSize);
         guard.Add(OverlapChecks.ActiveL1, new HostOffset(header.L1Offset), header.L1Entries * 8L);
         guard.Add(OverlapChecks.RefcountTable, new HostOffset(header.RefcountTableOffset), (long)header.RefcountTableClusters << header.ClusterBits);
+        if (header.CryptMethod == EncryptionHeader.Luks)
+        {
+            var (offset, length) = EncryptionHeader.PlaceOf(header, file.Node.FileName);
+            guard.Add(OverlapChecks.MainHeader, new HostOffset(offset), Math.Min(length, file.Length - offset));
+        }
+
         AddTables(guard, OverlapChecks.ActiveL2, l1, static raw => new L1Entry(raw).Table, header.ClusterSize);
         AddTables(guard, OverlapChecks.RefcountBlock, refcountTable, static raw => new RefcountTableEntry(raw).Block, header.ClusterSize);
         var at = header.SnapshotsOffset;

@@ -1,4 +1,5 @@
 using System.Numerics;
+using Byre.Formats.Luks;
 using Byre.Formats.Qcow2.Layout;
 using Byre.Nodes;
 
@@ -42,6 +43,9 @@ public sealed record Qcow2CreateOptions
 
     /// <summary>What is allocated at creation.</summary>
     public Preallocation Preallocation { get; init; }
+
+    /// <summary>How the image is encrypted, by LUKS; null for an image that is not.</summary>
+    public LuksCreateOptions? Encryption { get; init; }
 
     /// <summary><see cref="Size"/> in whole sectors, as the header says it.</summary>
     internal long RoundedSize => (Size + 511) & ~511L;

@@ -1,4 +1,5 @@
 using System.Numerics;
+using Byre.Formats.Luks;
 using Byre.Formats.Qcow2.Layout;
 using Byre.Nodes;
 
@@ -67,6 +68,11 @@ public static class Qcow2Creator
             throw Invalid("An image with a backing file can be preallocated only with extended_l2=on: its clusters would hide the backing file");
         }
 
+        if (options.Encryption is not null)
+        {
+            ValidateEncryption(options);
+        }
+
         if (options.Size < 0)
         {
             throw Invalid("An image cannot have less than 0 bytes");
@@ -116,6 +122,11 @@ public static class Qcow2Creator
         }
 
         await WriteTablesAsync(file, plan, options, isFixed).ConfigureAwait(false);
+        if (options.Encryption is { } luks)
+        {
+            await WriteLuksAsync(file, plan, luks).ConfigureAwait(false);
+        }
+
         await AllocateDataAsync(file, plan, options, isFixed).ConfigureAwait(false);
         if (dataFile is not null)
         {
@@ -133,6 +144,19 @@ public static class Qcow2Creator
         await file.FlushAsync().ConfigureAwait(false);
         await file.WriteAsync(0, header.AsMemory(0, first)).ConfigureAwait(false);
         await file.FlushAsync().ConfigureAwait(false);
+    }
+
+    private static void ValidateEncryption(Qcow2CreateOptions options)
+    {
+        if (options.DataFileRaw)
+        {
+            throw Invalid("An encrypted image has no raw data file (data_file_raw): the file would not hold what the guest sees");
+        }
+
+        if (options.Version < 3 && options.Preallocation != Preallocation.Off)
+        {
+            throw Invalid("An encrypted image can be preallocated only in version 3 (compat=1.1): version 2 cannot say that space is zero");
+        }
     }
 
     private static void ValidateVersion2(Qcow2CreateOptions options)
@@ -167,7 +191,7 @@ public static class Qcow2Creator
     private static ImagePlan PlanFor(Qcow2CreateOptions options)
     {
         var isMapped = options.EffectivePreallocation != Preallocation.Off;
-        return ImagePlan.For(options.Geometry, options.RoundedSize, isMapped, isMapped && options.DataFileName is null);
+        return ImagePlan.For(options.Geometry, options.RoundedSize, isMapped, isMapped && options.DataFileName is null, options.Encryption?.PayloadOffset ?? 0);
     }
 
     private static Qcow2Header HeaderFor(Qcow2CreateOptions options, in ImagePlan plan, bool isAllZero)
@@ -192,6 +216,9 @@ public static class Qcow2Creator
             RefcountOrder = BitOperations.Log2((uint)options.RefcountBits),
             HeaderLength = options.Version < 3 ? HeaderFields.Version2Length : HeaderFields.Version3Length,
             CompressionType = options.CompressionType,
+            CryptMethod = options.Encryption is null ? EncryptionHeader.None : EncryptionHeader.Luks,
+            Extensions = options.Encryption is { } luks
+                ? [EncryptionHeader.ExtensionFor(plan.LuksStart << options.ClusterBits, luks.PayloadOffset)] : [],
             BackingFile = options.BackingFile,
             BackingFormat = options.BackingFormat,
             DataFileName = options.DataFileName,
@@ -203,7 +230,7 @@ public static class Qcow2Creator
         var bits = options.ClusterBits;
 
         // As long as what is used; a last L1 table is not padded.
-        var end = plan.L2Tables == 0 ? (plan.L1Start << bits) + (plan.L1Entries * 8) : plan.DataStart << bits;
+        var end = plan.L2Tables == 0 && plan.LuksClusters == 0 ? (plan.L1Start << bits) + (plan.L1Entries * 8) : plan.DataStart << bits;
         if (!isFixed)
         {
             await file.ResizeAsync(end).ConfigureAwait(false);
@@ -222,6 +249,11 @@ public static class Qcow2Creator
         {
             await writer.AppendAsync(plan.L2Tables == 0 ? 0 : L1Entry.For(new HostOffset((plan.L2Start + i) << bits), copied: true).Raw)
                 .ConfigureAwait(false);
+        }
+
+        if (plan.LuksClusters != 0)
+        {
+            await writer.PadAsync(plan.L2Start << bits).ConfigureAwait(false);
         }
 
         if (plan.L2Tables != 0)
@@ -266,7 +298,10 @@ public static class Qcow2Creator
         var bitmap = options.DataFileRaw ? L2Entry.AllData : 0;
         for (var i = 0L; i < clusters; i++)
         {
-            var entry = L2Entry.Normal(geometry, new HostOffset((start + i) << geometry.ClusterBits), copied: true, bitmap);
+            // Nor does it with encryption, where zeroes on the host are none to the guest.
+            var host = new HostOffset((start + i) << geometry.ClusterBits);
+            var entry = options.Encryption is not null && !geometry.HasSubclusters
+                ? L2Entry.ZeroAllocated(geometry, host, copied: true) : L2Entry.Normal(geometry, host, copied: true, bitmap);
             await writer.AppendAsync(entry.Raw).ConfigureAwait(false);
             if (geometry.HasSubclusters)
             {
@@ -274,6 +309,10 @@ public static class Qcow2Creator
             }
         }
     }
+
+    /// <summary>The LUKS header and the first key slot, in space that is zero so far.</summary>
+    private static async ValueTask WriteLuksAsync(BlockEdge file, ImagePlan plan, LuksCreateOptions luks) =>
+        await LuksFormatter.FormatAsync(new LuksArea(file, plan.LuksStart << plan.Geometry.ClusterBits, luks.PayloadOffset), luks).ConfigureAwait(false);
 
     private static async ValueTask AllocateDataAsync(BlockEdge file, ImagePlan plan, Qcow2CreateOptions options, bool isFixed)
     {

@@ -39,7 +39,8 @@ public sealed record Qcow2Measure
         var metadata = 1 + geometry.ClustersFor(tables * 8) + tables;
         var (table, blocks) = ImagePlan.RefcountsFor(geometry, metadata + clusters);
         var full = (Int128)(metadata + table + blocks + clusters) << geometry.ClusterBits;
-        if (full > long.MaxValue)
+        var luks = geometry.ClustersFor(options.Encryption?.PayloadOffset ?? 0) << geometry.ClusterBits;
+        if (full + luks > long.MaxValue)
         {
             throw new BlockException(ErrorCode.TooLarge, "The image is too long for clusters of this size: larger clusters reach farther");
         }
@@ -47,8 +48,8 @@ public sealed record Qcow2Measure
         var data = options.Preallocation is Preallocation.Falloc or Preallocation.Full ? size : dataBytes;
         return new Qcow2Measure
         {
-            FullyAllocated = (long)full,
-            Required = (long)(full - size + data),
+            FullyAllocated = (long)full + luks,
+            Required = (long)(full - size + data) + luks,
             Bitmaps = bitmaps,
         };
     }

@@ -17,6 +17,7 @@ internal sealed class Resize(
     ClusterAllocator allocator,
     OverlapGuard guard,
     GuestMap map,
+    bool isEncrypted,
     ReadPath reads,
     WritePath writes,
     ZeroAndDiscard zeroes,
@@ -54,6 +55,12 @@ internal sealed class Resize(
         }
         else if (length > before)
         {
+            if (isEncrypted && preallocation != Preallocation.Off && !map.CanFlagZero)
+            {
+                throw new BlockException(
+                    ErrorCode.NotSupported, $"The encrypted image '{name}' of version 2 cannot be preallocated: it could not say that the new space is zero", name);
+            }
+
             await GrowAsync(before, length, preallocation, setLength).ConfigureAwait(false);
         }
     }
@@ -296,9 +303,10 @@ internal sealed class Resize(
                 var entries = new L2Entry[run.Count];
                 for (var i = 0; i < entries.Length; i++)
                 {
-                    // Zeroed clusters over a longer backing file stay zero, with a place of their own.
+                    // Zeroed clusters over a longer backing file stay zero, with a place of their own; and zeroes on the host are
+                    // none to the guest of an encrypted image.
                     var host = run.Offset + ((long)i << map.ClusterBits);
-                    entries[i] = old[i].KindAt(map.Geometry, 0) == SubclusterKind.ZeroPlain
+                    entries[i] = old[i].KindAt(map.Geometry, 0) == SubclusterKind.ZeroPlain || (isEncrypted && !map.HasSubclusters)
                         ? L2Entry.ZeroAllocated(map.Geometry, host, copied: true)
                         : L2Entry.Normal(map.Geometry, host, copied: true, old[i].Bitmap);
                 }
