@@ -25,6 +25,9 @@ public sealed class CreatePlan
     /// <summary>The options that have a value, given or default, in the order in which QEMU's tools show them.</summary>
     public IReadOnlyList<KeyValuePair<string, string>> Values { get; }
 
+    /// <summary>The secrets that values refer to, or null.</summary>
+    internal SecretStore? Secrets { get; init; }
+
     /// <summary>The line that tools print: "Formatting 'NAME', fmt=FORMAT key=value ...", with commas in values doubled.</summary>
     public string FormattingLine
     {

@@ -26,6 +26,9 @@ public sealed record ImageCreateRequest
     /// <summary>The backing file is not opened, and need not exist; the size must be given.</summary>
     public bool Unsafe { get; init; }
 
+    /// <summary>The secrets that options refer to, or null; they belong to the caller and must last until the image is created.</summary>
+    public SecretStore? Secrets { get; init; }
+
     /// <summary>Decides about files that the backing file names. By default none is opened.</summary>
     public OpenGate Gate { get; init; } = OpenGate.DenyAll;
 }

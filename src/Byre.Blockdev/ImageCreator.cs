@@ -1,4 +1,5 @@
 using Byre.Blockdev.Create;
+using Byre.Formats.Luks;
 using Byre.Nodes;
 
 namespace Byre.Blockdev;
@@ -24,8 +25,22 @@ public static class ImageCreator
         return plan.Format switch
         {
             "raw" or "file" => RawCreation.CreateAsync(plan),
+            "luks" => LuksCreation.CreateAsync(plan),
             "qcow2" => Qcow2Creation.CreateAsync(plan),
             _ => throw new BlockException(ErrorCode.NotSupported, $"Images of the format '{plan.Format}' cannot be created"),
+        };
+    }
+
+    /// <summary>How a planned image is to be encrypted; null where it is not.</summary>
+    /// <exception cref="BlockException">The plan's values for that are not valid, or its passphrase is not there.</exception>
+    public static LuksCreateOptions? EncryptionOf(CreatePlan plan)
+    {
+        ArgumentNullException.ThrowIfNull(plan);
+        return plan.Format switch
+        {
+            "luks" => LuksCreation.OptionsOf(plan, ""),
+            "qcow2" => Qcow2Creation.EncryptionOf(plan),
+            _ => null,
         };
     }
 

@@ -45,6 +45,9 @@ public sealed record OpenOptions
     /// <summary>Decides about files that an image names. By default none is opened.</summary>
     public OpenGate Gate { get; init; } = OpenGate.DenyAll;
 
+    /// <summary>The secrets that options of encrypted images refer to, or null; they belong to the caller.</summary>
+    public SecretStore? Secrets { get; init; }
+
     /// <summary>Takes warnings, of one line or several.</summary>
     public Action<string>? Warn { get; init; }
 

@@ -13,6 +13,22 @@ internal static class CreateOptions
         new("extent_size_hint", CreateOptionType.Size, "How much the file system may allocate at a time, 0 for its own choice"),
     ];
 
+    private static readonly CreateOption[] OfLuks =
+    [
+        Size,
+        new("key-secret", CreateOptionType.Text, "ID of the secret with the passphrase"),
+        new("cipher-alg", CreateOptionType.Text, "Cipher"),
+        new("cipher-mode", CreateOptionType.Text, "Mode of the cipher"),
+        new("ivgen-alg", CreateOptionType.Text, "How initialisation vectors are made"),
+        new("ivgen-hash-alg", CreateOptionType.Text, "Hash for the initialisation vectors"),
+        new("hash-alg", CreateOptionType.Text, "Hash of passphrases"),
+        new("iter-time", CreateOptionType.Number, "Milliseconds that trying a passphrase shall take"),
+        new("detached-header", CreateOptionType.Switch, "A header apart from the disk (not supported)"),
+        new("nocow", CreateOptionType.Switch, "No copy-on-write in the file system (btrfs)"),
+        new("preallocation", CreateOptionType.Text, "What is allocated at once (off, falloc, full)"),
+        new("extent_size_hint", CreateOptionType.Size, "How much the file system may allocate at a time, 0 for its own choice"),
+    ];
+
     private static readonly CreateOption[] OfQcow2 =
     [
         new("encryption", CreateOptionType.Switch, "Encryption with the format 'aes' (old; use encrypt.format)"),
@@ -44,6 +60,7 @@ internal static class CreateOptions
     public static IReadOnlyList<CreateOption>? InOrder(string format) => format switch
     {
         "raw" or "file" => OfFile,
+        "luks" => OfLuks,
         "qcow2" => OfQcow2,
         _ => null,
     };

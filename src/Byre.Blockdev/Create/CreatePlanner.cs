@@ -11,7 +11,7 @@ internal static class CreatePlanner
 {
     // Formats that an image may name although they cannot be opened here.
     private static readonly string[] OtherFormats =
-        ["bochs", "cloop", "dmg", "luks", "parallels", "qcow", "qed", "vdi", "vhdx", "vmdk", "vpc", "vvfat", "nbd", "ssh", "http", "https", "rbd"];
+        ["bochs", "cloop", "dmg", "parallels", "qcow", "qed", "vdi", "vhdx", "vmdk", "vpc", "vvfat", "nbd", "ssh", "http", "https", "rbd"];
 
     /// <summary>Makes the plan.</summary>
     public static async ValueTask<CreatePlan> PlanAsync(ImageCreateRequest request)
@@ -51,7 +51,7 @@ internal static class CreatePlanner
             }
         }
 
-        return new CreatePlan(request.FileName, request.Format, size.Value, shown);
+        return new CreatePlan(request.FileName, request.Format, size.Value, shown) { Secrets = request.Secrets };
     }
 
     /// <summary>The path of a file that is to be created.</summary>
@@ -168,6 +168,7 @@ internal static class CreatePlanner
                 FileName = path is null ? name : FileNames.OfPath(path),
                 Format = format,
                 ReadOnly = true,
+                Secrets = request.Secrets,
                 Gate = request.Gate,
             },
             DefaultPermissions.ForUser(write: false));

@@ -1,5 +1,6 @@
 using System.Globalization;
 using System.Numerics;
+using Byre.Formats.Luks;
 using Byre.Formats.Qcow2.Layout;
 using Byre.Formats.Qcow2.Manage;
 using Byre.Graph;
@@ -37,7 +38,6 @@ internal static class Qcow2Creation
     /// <exception cref="BlockException">A value is none of those allowed, or is not supported.</exception>
     internal static Qcow2CreateOptions OptionsOf(CreatePlan plan)
     {
-        CheckEncryption(plan);
         var clusterSize = Number(plan, "cluster_size");
         if (!BitOperations.IsPow2(clusterSize) || clusterSize is < 512 or > 2 << 20)
         {
@@ -70,6 +70,7 @@ internal static class Qcow2Creation
             DataFileName = plan.Find("data_file"),
             DataFileRaw = plan.Find("data_file_raw") is "on",
             Preallocation = RawCreation.PreallocationOf(plan),
+            Encryption = EncryptionOf(plan),
         };
     }
 
@@ -83,11 +84,30 @@ internal static class Qcow2Creation
         }
     }
 
-    private static void CheckEncryption(CreatePlan plan)
+    /// <summary>How a plan wants an image encrypted, or null.</summary>
+    internal static LuksCreateOptions? EncryptionOf(CreatePlan plan)
     {
-        if (plan.Find("encryption") is "on" || plan.Find(Encryption + "format") is not null)
+        var format = plan.Find(Encryption + "format");
+        var old = plan.Find("encryption");
+        if (format is not null && old is not null)
         {
-            throw new BlockException(ErrorCode.NotSupported, "Creating encrypted qcow2 images is not supported yet");
+            throw Invalid("encrypt.format and encryption exclude each other");
+        }
+
+        if (format == "aes" || old == "on")
+        {
+            throw new BlockException(
+                ErrorCode.NotSupported, "The old AES encryption of qcow2 is no protection, and images with it are not made: use encrypt.format=luks");
+        }
+
+        if (format == "luks")
+        {
+            return LuksCreation.OptionsOf(plan, Encryption);
+        }
+
+        if (format is not null)
+        {
+            throw Invalid($"'{format}' is not a value for encrypt.format (luks)");
         }
 
         foreach (var (key, _) in plan.Values)
@@ -97,6 +117,8 @@ internal static class Qcow2Creation
                 throw Invalid($"{key} is given without encrypt.format");
             }
         }
+
+        return null;
     }
 
     private static long Number(CreatePlan plan, string key) => long.Parse(plan.Find(key)!, CultureInfo.InvariantCulture);

@@ -1,4 +1,5 @@
 using Byre.Blockdev.Open;
+using Byre.Crypto;
 using Byre.Formats.Qcow2;
 using Byre.Formats.Qcow2.Layout;
 using Byre.Formats.Qcow2.Manage;
@@ -33,6 +34,7 @@ internal sealed class Qcow2Driver : IBlockDriver
             header = await Qcow2HeaderReader.ReadAsync(opening.File).ConfigureAwait(false);
         }
 
+        options = options with { Passphrase = TakePassphrase(opening, header) };
         BlockEdge? dataFile = null;
         if (header.HasDataFile)
         {
@@ -48,6 +50,36 @@ internal sealed class Qcow2Driver : IBlockDriver
         opening.Options.CheckEmpty(Name);
         var node = await Qcow2Node.OpenAsync(opening.File, header, dataFile, backing, options).ConfigureAwait(false);
         return opening.Finish(node);
+    }
+
+    /// <summary>The passphrase of an encrypted image; null where it is not, or is opened to be checked without one.</summary>
+    /// <exception cref="BlockException">It is not given, or options for another encryption are.</exception>
+    private static SecretBytes? TakePassphrase(NodeOpening opening, Qcow2Header header)
+    {
+        const string format = "encrypt.format";
+        var wanted = opening.Options.TakeWord(format, "luks", "aes");
+        var found = header.CryptMethod switch
+        {
+            EncryptionHeader.None => null,
+            EncryptionHeader.Aes => "aes",
+            _ => "luks",
+        };
+        if (wanted is not null && wanted != found)
+        {
+            throw new BlockException(
+                ErrorCode.Invalid,
+                found is null ? $"No encryption in image header, but options specified format '{wanted}'"
+                    : $"Header reported '{found}' encryption format but options specify '{wanted}'");
+        }
+
+        if (found is null)
+        {
+            opening.Options.Take("encrypt.key-secret"); // means nothing here, and is no mistake to QEMU's tools
+            return null;
+        }
+
+        return opening.Session.ForCheck && !opening.Options.Rest.ContainsKey("encrypt.key-secret")
+            ? null : opening.TakePassphrase("key-secret", "encrypt.");
     }
 
     private static async ValueTask TakeFileAsync(NodeOpening opening, ChildRole role)

@@ -1,6 +1,7 @@
 using System.Runtime.CompilerServices;
 using Byre.Blockdev.Drivers;
 using Byre.Blockdev.Options;
+using Byre.Crypto;
 using Byre.Formats.Raw;
 using Byre.Graph;
 using Byre.Nodes;
@@ -32,6 +33,12 @@ internal sealed class ImageSession(OpenOptions wanted)
 
     /// <summary>A failure that names the file and the image that names it already, or null.</summary>
     public BlockException? Explained { get; set; }
+
+    /// <summary>The passphrase in a secret.</summary>
+    /// <exception cref="BlockException">There is no such secret.</exception>
+    public SecretBytes Passphrase(string id) => wanted.Secrets is { } secrets
+        ? secrets.Passphrase(id)
+        : throw new BlockException(ErrorCode.NotFound, $"No secret with id '{id}'");
 
     /// <summary>Takes a warning.</summary>
     public void Warn(string text) => wanted.Warn?.Invoke(text);

@@ -1,4 +1,5 @@
 using Byre.Blockdev.Options;
+using Byre.Crypto;
 using Byre.Graph;
 using Byre.Nodes;
 
@@ -55,6 +56,14 @@ internal sealed class NodeOpening(ImageSession session, OptionSet options, NodeS
         var node = await session.OpenChildNodeAsync(options, key, ChildNames.GetValueOrDefault(key), settings.ForChild, wantsImage, chain).ConfigureAwait(false);
         return await AttachAsync(node, role, Looking, key).ConfigureAwait(false);
     }
+
+    /// <summary>Takes the id of a secret out of the options, and finds the passphrase.</summary>
+    /// <param name="key">The option.</param>
+    /// <param name="prefix">What stands before its name, where options of the node are read below another: "encrypt.".</param>
+    /// <returns>Belongs to who opens the image.</returns>
+    /// <exception cref="BlockException">It is not given, or there is no such secret.</exception>
+    public SecretBytes TakePassphrase(string key, string prefix) => session.Passphrase(
+        options.Take(prefix + key) ?? throw new BlockException(ErrorCode.Invalid, $"Parameter '{prefix}{key}' is required for cipher"));
 
     /// <summary>Attaches a child; it is let go of if the node is not opened.</summary>
     public async ValueTask<BlockEdge> AttachAsync(BlockNode node, ChildRole role, PermissionSet permissions, string key)

@@ -60,7 +60,7 @@ internal static class CheckCommand
             throw new ImgUsageException("--findings goes with --output json");
         }
 
-        ImgObjects.Check(arguments);
+        ImgObjects.Load(context, arguments);
         if (arguments.Operands.Count != 1)
         {
             throw new ImgUsageException("name one image");

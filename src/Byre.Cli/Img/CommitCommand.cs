@@ -47,7 +47,7 @@ internal static class CommitCommand
         }
 
         var rate = arguments.Value("rate") is { } text ? ImgSize.Parse(text, "rate limit") : 0;
-        ImgObjects.Check(arguments);
+        ImgObjects.Load(context, arguments);
         if (arguments.Operands.Count != 1)
         {
             throw new ImgUsageException("name one image");

@@ -44,7 +44,7 @@ internal static class CompareCommand
             throw new ImgHelpWanted();
         }
 
-        ImgObjects.Check(arguments);
+        ImgObjects.Load(context, arguments);
         if (arguments.Operands.Count != 2)
         {
             throw new ImgUsageException("name two images");

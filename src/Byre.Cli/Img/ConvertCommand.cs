@@ -32,6 +32,7 @@ internal static class ConvertCommand
             return 0;
         }
 
+        ImgObjects.Load(context, options.Arguments);
         try
         {
             await ConvertAsync(options, context).ConfigureAwait(false);
@@ -100,7 +101,7 @@ internal static class ConvertCommand
             throw new ImgFailure($"The target '{options.Target}' has {target.Edge.Length} bytes, fewer than the {sources.Length} to be copied");
         }
 
-        var isNew = !options.NoCreate && !ConvertTarget.IsOnDevice(target.Node);
+        var isNew = !options.NoCreate && !ConvertTarget.IsUnknownWhenNew(target.Node);
         var engine = new CopyEngine(sources.Edges, target.Edge, new CopyOptions
         {
             Parallel = options.Parallel,

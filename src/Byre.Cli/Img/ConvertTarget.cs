@@ -1,4 +1,5 @@
 using Byre.Blockdev;
+using Byre.Formats.Luks;
 using Byre.Graph;
 using Byre.Nodes;
 using Byre.Storage;
@@ -64,24 +65,28 @@ internal sealed class ConvertTarget
             await CreateAsync(sources.Length).ConfigureAwait(false);
         }
 
+        // The passphrase that it was made with opens it.
+        var keys = values.Where(v => !options.NoCreate && v.Key.EndsWith("key-secret", StringComparison.Ordinal));
         return await ImgImages.OpenAsync(
             options.Target!,
             options.TargetImageOpts,
             new OpenOptions
             {
                 Format = options.TargetFormat,
+                Options = new Dictionary<string, string>(keys, StringComparer.Ordinal),
                 Cache = cache,
                 DiscardUnmap = options.SparseBytes > 0,
                 Gate = OpenGate.AllowAll,
                 Warn = context.Note,
+                Secrets = context.Secrets,
                 BlockingIo = true,
             },
             DefaultPermissions.ForUser(write: true)).ConfigureAwait(false);
     }
 
-    /// <summary>Whether a host device lies below a node: what it holds when it is made is not known.</summary>
-    public static bool IsOnDevice(BlockNode node) =>
-        node is FileNode { IsDevice: true } || node.Children.Any(c => (c.Role & ChildRole.Backing) == 0 && IsOnDevice(c.Node));
+    /// <summary>What the image reads as when it is made is not known: it lies on a host device, or its bytes are decrypted ones.</summary>
+    public static bool IsUnknownWhenNew(BlockNode node) =>
+        node is LuksNode or FileNode { IsDevice: true } || node.Children.Any(c => (c.Role & ChildRole.Backing) == 0 && IsUnknownWhenNew(c.Node));
 
     private void CheckFormat()
     {
@@ -170,6 +175,7 @@ internal sealed class ConvertTarget
                 Options = rest,
                 BackingFile = Backing,
                 BackingFormat = values.GetValueOrDefault("backing_fmt"),
+                Secrets = context.Secrets,
                 Gate = OpenGate.AllowAll,
             }).ConfigureAwait(false);
         }

@@ -39,7 +39,7 @@ internal static class CreateCommand
             throw new ImgHelpWanted();
         }
 
-        ImgObjects.Check(arguments);
+        ImgObjects.Load(context, arguments);
         var format = arguments.Value("format") ?? "raw";
         var operands = arguments.Operands;
         var options = ImgOptions.Read(arguments, "options", out var wantsHelp);
@@ -66,6 +66,7 @@ internal static class CreateCommand
                 Options = options,
                 BackingFile = arguments.Value("backing"),
                 BackingFormat = arguments.Value("backing-format"),
+                Secrets = context.Secrets,
                 Unsafe = arguments.Has("backing-unsafe"),
                 Gate = OpenGate.AllowAll,
             }).ConfigureAwait(false);

@@ -1,4 +1,5 @@
 using Byre.Blockdev;
+using Byre.Formats.Luks;
 using Byre.Formats.Qcow2.Manage;
 using Byre.Formats.Raw;
 using Byre.Nodes;
@@ -60,6 +61,12 @@ internal sealed class ImageInspector(ImgContext context, bool forceShare)
             return report;
         }
 
+        if (options.GetValueOrDefault("driver") is null or "luks"
+            && await TryLuksAsync(path, options, mustBe: options.ContainsKey("driver")).ConfigureAwait(false) is { } volume)
+        {
+            return volume;
+        }
+
         var image = await ImageOpener.OpenAsync(Options() with { FileName = path, Options = options }, ImgImages.Reading(forceShare)).ConfigureAwait(false);
         await using (image.ConfigureAwait(false))
         {
@@ -67,9 +74,8 @@ internal sealed class ImageInspector(ImgContext context, bool forceShare)
         }
     }
 
-    /// <summary>Opens the file below and reads the header.</summary>
-    /// <returns>Null where the image is not qcow2, or its file is not named in a way that is known here.</returns>
-    private async ValueTask<ImageReport?> TryQcow2Async(string? path, Dictionary<string, string> options, bool mustBe)
+    /// <summary>The options of the file below, or null where it is not named in a way that is known here.</summary>
+    private static Dictionary<string, string>? FileOf(string? path, Dictionary<string, string> options)
     {
         var below = OptionTree.Below(options, "file");
         if (path is not null)
@@ -84,12 +90,53 @@ internal sealed class ImageInspector(ImgContext context, bool forceShare)
         }
 
         below.TryAdd("driver", "file");
+        return below;
+    }
+
+    /// <summary>Opens the file below and reads the header.</summary>
+    /// <returns>Null where the image is not LUKS, or its file is not named in a way that is known here.</returns>
+    private async ValueTask<ImageReport?> TryLuksAsync(string? path, Dictionary<string, string> options, bool mustBe)
+    {
+        if (FileOf(path, options) is not { } below)
+        {
+            return null;
+        }
+
         var file = await ImageOpener.OpenAsync(Options() with { Options = below }, ForMetadata()).ConfigureAwait(false);
         await using (file.ConfigureAwait(false))
         {
-            var sector = new byte[(int)Math.Min(ProbeLength, file.Edge.Length)];
-            await file.Edge.ReadAsync(0, sector).ConfigureAwait(false);
-            if (!mustBe && FormatMagic.Probe(sector) != "qcow2")
+            if (!mustBe && FormatMagic.Probe(await FirstSectorAsync(file.Edge).ConfigureAwait(false)) != "luks")
+            {
+                return null;
+            }
+
+            var area = await LuksNode.AreaOfAsync(file.Edge).ConfigureAwait(false);
+            var header = await area.ReadHeaderAsync().ConfigureAwait(false);
+            return new ImageReport
+            {
+                FileName = NodeNames.Of(file.Node),
+                Format = "luks",
+                Length = (Math.Max(0, file.Edge.Length - header.PayloadOffset) + Sector - 1) / Sector * Sector,
+                Occupied = (file.Node as FileNode)?.AllocatedBytes,
+                Luks = header,
+                Children = [new ChildReport("file", Describe(file.Node))],
+            };
+        }
+    }
+
+    /// <summary>Opens the file below and reads the header.</summary>
+    /// <returns>Null where the image is not qcow2, or its file is not named in a way that is known here.</returns>
+    private async ValueTask<ImageReport?> TryQcow2Async(string? path, Dictionary<string, string> options, bool mustBe)
+    {
+        if (FileOf(path, options) is not { } below)
+        {
+            return null;
+        }
+
+        var file = await ImageOpener.OpenAsync(Options() with { Options = below }, ForMetadata()).ConfigureAwait(false);
+        await using (file.ConfigureAwait(false))
+        {
+            if (!mustBe && FormatMagic.Probe(await FirstSectorAsync(file.Edge).ConfigureAwait(false)) != "qcow2")
             {
                 return null;
             }
@@ -102,12 +149,20 @@ internal sealed class ImageInspector(ImgContext context, bool forceShare)
                 Length = header.Size,
                 Occupied = (file.Node as FileNode)?.AllocatedBytes,
                 Header = header,
+                Luks = EncryptionHeader.AreaOf(file.Edge, header) is { } area ? await area.ReadHeaderAsync().ConfigureAwait(false) : null,
                 FullBackingName = header.BackingFile is { } backing ? FullName(file.Node.FileName, backing) : null,
                 Snapshots = await Qcow2Listing.SnapshotsAsync(file.Edge, header).ConfigureAwait(false),
                 Bitmaps = await Qcow2Listing.BitmapsAsync(file.Edge, header).ConfigureAwait(false),
                 Children = [new ChildReport("file", Describe(file.Node))],
             };
         }
+    }
+
+    private static async ValueTask<byte[]> FirstSectorAsync(BlockEdge file)
+    {
+        var sector = new byte[(int)Math.Min(ProbeLength, file.Length)];
+        await file.ReadAsync(0, sector).ConfigureAwait(false);
+        return sector;
     }
 
     private static ImageReport Describe(BlockNode node)

@@ -1,3 +1,4 @@
+using Byre.Formats.Luks;
 using Byre.Formats.Qcow2.Layout;
 using Byre.Formats.Qcow2.Manage;
 
@@ -20,6 +21,12 @@ internal sealed record ImageReport
 
     /// <summary>The qcow2 header, or null.</summary>
     public Qcow2Header? Header { get; init; }
+
+    /// <summary>The LUKS header, that of the image or of the encryption inside of it, or null.</summary>
+    public LuksHeader? Luks { get; init; }
+
+    /// <summary>The data is encrypted.</summary>
+    public bool IsEncrypted => Header is { CryptMethod: not 0 } || Format == "luks";
 
     /// <summary>The full name of the backing file; null where there is none or it cannot be told.</summary>
     public string? FullBackingName { get; init; }

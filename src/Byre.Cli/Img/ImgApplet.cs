@@ -74,6 +74,7 @@ internal static class ImgApplet
         finally
         {
             context.Targets.RemoveAll();
+            context.Secrets.Dispose();
             context.Output.Flush();
         }
 

@@ -1,3 +1,4 @@
+using Byre.Blockdev;
 using Byre.Cli.Io;
 
 namespace Byre.Cli.Img;
@@ -19,6 +20,9 @@ internal sealed class ImgContext(IoStdout output, Func<TextWriter> openErrors, s
 
     /// <summary>Files that are not complete yet.</summary>
     public PartialTargets Targets { get; } = new();
+
+    /// <summary>The secrets of the command line; overwritten when the verb has ended.</summary>
+    public SecretStore Secrets { get; } = new();
 
     /// <summary>Cancelled when somebody asks the program to end.</summary>
     public CancellationToken Stopping { get; init; }

@@ -45,6 +45,7 @@ internal static class ImgImages
         ForceShare = forceShare,
         Gate = OpenGate.AllowAll,
         Warn = context.Note,
+        Secrets = context.Secrets,
         BlockingIo = true,
     };
 

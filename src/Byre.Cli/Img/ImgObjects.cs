@@ -1,4 +1,5 @@
 using Byre.Blockdev;
+using Byre.Nodes;
 
 namespace Byre.Cli.Img;
 
@@ -15,10 +16,37 @@ internal static class ImgObjects
     /// <exception cref="ImgFailure">One is not valid.</exception>
     public static void Check(ImgArguments arguments) => Check(arguments.Values("object"));
 
-    /// <summary>Checks the definitions: "TYPE,id=ID,..." or JSON with "qom-type" and "id"; no id twice.</summary>
+    /// <summary>Checks the definitions, and keeps the secrets among them for the images that the verb opens and makes.</summary>
     /// <exception cref="ImgFailure">One is not valid.</exception>
-    public static void Check(IReadOnlyList<string> definitions)
+    public static void Load(ImgContext context, ImgArguments arguments) => Load(arguments.Values("object"), context.Secrets);
+
+    /// <summary>Checks the definitions, and keeps the secrets among them.</summary>
+    /// <exception cref="ImgFailure">One is not valid.</exception>
+    public static void Load(IReadOnlyList<string> definitions, SecretStore secrets)
     {
+        foreach (var (type, id, options) in Read(definitions))
+        {
+            if (type == "secret")
+            {
+                try
+                {
+                    secrets.Add(id, options);
+                }
+                catch (BlockException e)
+                {
+                    throw new ImgFailure($"--object: {e.Message}", 1, e);
+                }
+            }
+        }
+    }
+
+    private static void Check(IReadOnlyList<string> definitions) => Read(definitions);
+
+    /// <summary>Reads definitions: "TYPE,id=ID,..." or JSON with "qom-type" and "id"; no id twice.</summary>
+    /// <exception cref="ImgFailure">One is not valid.</exception>
+    private static List<(string Type, string Id, Dictionary<string, string> Options)> Read(IReadOnlyList<string> definitions)
+    {
+        var result = new List<(string Type, string Id, Dictionary<string, string> Options)>();
         var seen = new HashSet<string>(StringComparer.Ordinal);
         foreach (var definition in definitions)
         {
@@ -51,6 +79,10 @@ internal static class ImgObjects
             {
                 throw new ImgFailure($"--object: the id '{id}' is there twice");
             }
+
+            result.Add((type, id, options));
         }
+
+        return result;
     }
 }

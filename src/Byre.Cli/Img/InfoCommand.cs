@@ -35,7 +35,7 @@ internal static class InfoCommand
         }
 
         var json = ImgImages.WantsJson(arguments);
-        ImgObjects.Check(arguments);
+        ImgObjects.Load(context, arguments);
         if (arguments.Operands.Count != 1)
         {
             throw new ImgUsageException("name one image");

@@ -52,7 +52,7 @@ internal static class InfoJson
             json.Add("backing-filename", backing);
         }
 
-        if (header is { CryptMethod: not 0 })
+        if (report.IsEncrypted)
         {
             json.Add("encrypted", true);
         }
@@ -92,7 +92,7 @@ internal static class InfoJson
 
     private static void AddSpecific(JsonText json, ImageReport report)
     {
-        if (report.Header is null && report.Format != "file")
+        if (report.Header is null && report.Luks is null && report.Format != "file")
         {
             return;
         }
@@ -102,7 +102,11 @@ internal static class InfoJson
         json.BeginObject("data");
         if (report.Header is { } header)
         {
-            Qcow2Facts.Tell(header, report.Bitmaps, new JsonFacts(json));
+            Qcow2Facts.Tell(header, report.Luks, report.Bitmaps, new JsonFacts(json));
+        }
+        else if (report.Luks is { } luks)
+        {
+            LuksFacts.Tell(luks, isInImage: false, new JsonFacts(json));
         }
 
         json.EndObject();

@@ -1,5 +1,6 @@
 using System.Globalization;
 using System.Text;
+using Byre.Formats.Luks;
 using Byre.Formats.Qcow2.Layout;
 using Byre.Formats.Qcow2.Manage;
 
@@ -19,10 +20,18 @@ internal static class InfoText
     }
 
     /// <summary>What is special to a qcow2 image, as the lines of a report.</summary>
-    public static string Specific(Qcow2Header header, IReadOnlyList<Qcow2BitmapInfo> bitmaps)
+    public static string Specific(Qcow2Header header, LuksHeader? luks, IReadOnlyList<Qcow2BitmapInfo> bitmaps)
     {
         var text = new StringBuilder("Format specific information:\n");
-        Qcow2Facts.Tell(header, bitmaps, new TextFacts(text, 1));
+        Qcow2Facts.Tell(header, luks, bitmaps, new TextFacts(text, 1));
+        return text.ToString();
+    }
+
+    /// <summary>What is special to a LUKS volume, as the lines of a report.</summary>
+    public static string Specific(LuksHeader header)
+    {
+        var text = new StringBuilder("Format specific information:\n");
+        LuksFacts.Tell(header, isInImage: false, new TextFacts(text, 1));
         return text.ToString();
     }
 
@@ -33,9 +42,19 @@ internal static class InfoText
         Line(text, level, isProtocol ? "protocol type" : "file format", report.Format);
         Line(text, level, isProtocol ? "file length" : "virtual size", $"{HumanSize.Of(report.Length)} ({report.Length} bytes)");
         Line(text, level, "disk size", report.Occupied is { } occupied ? HumanSize.Of(occupied) : "unavailable");
+        if (report.IsEncrypted)
+        {
+            Line(text, level, "encrypted", "yes");
+        }
+
         if (report.Header is { } header)
         {
             AddHeader(text, report, header, level);
+        }
+        else if (report.Luks is { } luks)
+        {
+            text.Append(' ', level * Indent).Append("Format specific information:\n");
+            LuksFacts.Tell(luks, isInImage: false, new TextFacts(text, level + 1));
         }
 
         foreach (var (name, child) in report.Children)
@@ -48,11 +67,6 @@ internal static class InfoText
 
     private static void AddHeader(StringBuilder text, ImageReport report, Qcow2Header header, int level)
     {
-        if (header.CryptMethod != 0)
-        {
-            Line(text, level, "encrypted", "yes");
-        }
-
         Line(text, level, "cluster_size", header.ClusterSize.ToString(CultureInfo.InvariantCulture));
         if ((header.Incompatible & IncompatibleFeatures.Dirty) != 0)
         {
@@ -71,7 +85,7 @@ internal static class InfoText
 
         AddSnapshots(text, report, level);
         text.Append(' ', level * Indent).Append("Format specific information:\n");
-        Qcow2Facts.Tell(header, report.Bitmaps, new TextFacts(text, level + 1));
+        Qcow2Facts.Tell(header, report.Luks, report.Bitmaps, new TextFacts(text, level + 1));
     }
 
     private static void AddSnapshots(StringBuilder text, ImageReport report, int level)

@@ -40,7 +40,7 @@ internal static class MapCommand
         var json = ImgImages.WantsJson(arguments);
         var start = arguments.Value("start-offset") is { } s ? ImgSize.Parse(s, "start offset") : 0;
         var most = arguments.Value("max-length") is { } m ? ImgSize.Parse(m, "maximum length") : long.MaxValue;
-        ImgObjects.Check(arguments);
+        ImgObjects.Load(context, arguments);
         if (arguments.Operands.Count != 1)
         {
             throw new ImgUsageException("name one image");

@@ -49,12 +49,12 @@ internal static class MeasureCommand
 
         var json = ImgImages.WantsJson(arguments);
         var size = arguments.Value("size") is { } text ? ImgSize.Parse(text, "image size") : (long?)null;
-        ImgObjects.Check(arguments);
+        ImgObjects.Load(context, arguments);
         CheckWords(arguments, size);
         var target = arguments.Value("target-format") ?? "raw";
         var options = ImgOptions.Read(arguments, "options", out _);
         var result = size is { } bytes
-            ? await MeasureAsync(target, options, bytes, null, null).ConfigureAwait(false)
+            ? await MeasureAsync(context, target, options, bytes, null, null).ConfigureAwait(false)
             : await MeasureImageAsync(context, arguments, target, options).ConfigureAwait(false);
         context.Output.Write(json ? Json(result) : Human(result));
         return 0;
@@ -99,12 +99,12 @@ internal static class MeasureCommand
             var report = target == "qcow2" && BackingChain.SkipFilters(image.Node).DriverName == "qcow2"
                 ? await new ImageInspector(context, share).InspectAsync(name, arguments.Has("image-opts"), image.FormatName).ConfigureAwait(false)
                 : null;
-            return await MeasureAsync(target, options, image.Edge.Length, image.Edge, report).ConfigureAwait(false);
+            return await MeasureAsync(context, target, options, image.Edge.Length, image.Edge, report).ConfigureAwait(false);
         }
     }
 
     private static async ValueTask<Qcow2Measure> MeasureAsync(
-        string target, List<KeyValuePair<string, string?>> options, long size, BlockEdge? source, ImageReport? report)
+        ImgContext context, string target, List<KeyValuePair<string, string?>> options, long size, BlockEdge? source, ImageReport? report)
     {
         // What the file is called and what backs it does not change its length.
         var hasBacking = options.Exists(o => o.Key == "backing_file");
@@ -113,15 +113,23 @@ internal static class MeasureCommand
             FileName = "measured",
             Format = target,
             Size = size,
+            Secrets = context.Secrets,
             Options = [.. options.Where(o => o.Key is not ("backing_file" or "backing_fmt"))],
         }).ConfigureAwait(false);
         var rounded = RoundUp(size, Sector);
+        var encryption = ImageCreator.EncryptionOf(plan);
+        if (target == "luks")
+        {
+            var bytes = rounded + encryption!.PayloadOffset;
+            return new Qcow2Measure { Required = bytes, FullyAllocated = bytes };
+        }
+
         if (target != "qcow2")
         {
             return new Qcow2Measure { Required = rounded, FullyAllocated = rounded };
         }
 
-        var image = MeasuredOptions.Of(plan);
+        var image = MeasuredOptions.Of(plan) with { Encryption = encryption };
         if (source is null)
         {
             return Qcow2Measure.ForEmpty(image);

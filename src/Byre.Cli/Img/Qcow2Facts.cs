@@ -1,3 +1,4 @@
+using Byre.Formats.Luks;
 using Byre.Formats.Qcow2.Layout;
 using Byre.Formats.Qcow2.Manage;
 
@@ -9,7 +10,7 @@ internal static class Qcow2Facts
     private const uint Aes = 1;
 
     /// <summary>Tells it.</summary>
-    public static void Tell(Qcow2Header header, IReadOnlyList<Qcow2BitmapInfo> bitmaps, IFacts facts)
+    public static void Tell(Qcow2Header header, LuksHeader? luks, IReadOnlyList<Qcow2BitmapInfo> bitmaps, IFacts facts)
     {
         var isOld = header.Version < 3;
         facts.Add("compat", isOld ? "0.10" : "1.1");
@@ -24,7 +25,15 @@ internal static class Qcow2Facts
         if (header.CryptMethod != 0)
         {
             facts.Begin("encrypt");
-            facts.Add("format", header.CryptMethod == Aes ? "aes" : "luks");
+            if (luks is not null)
+            {
+                LuksFacts.Tell(luks, isInImage: true, facts);
+            }
+            else
+            {
+                facts.Add("format", header.CryptMethod == Aes ? "aes" : "luks");
+            }
+
             facts.End();
         }
 

@@ -64,7 +64,7 @@ internal static class ResizeCommand
             "full" => Preallocation.Full,
             var other => throw new ImgFailure($"There is no preallocation mode '{other}': it is off, metadata, falloc or full"),
         };
-        ImgObjects.Check(arguments);
+        ImgObjects.Load(context, arguments);
         if (arguments.Operands.Count != 1)
         {
             throw new ImgUsageException("name an image and its new size");

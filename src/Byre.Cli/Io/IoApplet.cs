@@ -1,4 +1,5 @@
 using System.Reflection;
+using Byre.Blockdev;
 using Byre.Cli.Img;
 using Byre.Filters;
 using Byre.Nodes;
@@ -34,6 +35,9 @@ internal sealed class IoApplet
     /// <summary>Called, before the request fails, when a blkverify node finds a difference; ends the process in the real program.</summary>
     public Action<BlkverifyMismatch>? Mismatch { get; init; }
 
+    /// <summary>Takes the secrets of the command line, which the opener has too.</summary>
+    public required SecretStore Secrets { get; init; }
+
     /// <summary>Runs the applet.</summary>
     /// <returns>The exit status: 1 where any command failed.</returns>
     public async Task<int> RunAsync(IReadOnlyList<string> args)
@@ -60,7 +64,7 @@ internal sealed class IoApplet
 
         try
         {
-            ImgObjects.Check(options.Objects);
+            ImgObjects.Load(options.Objects, Secrets);
         }
         catch (Exception e) when (e is ImgFailure or BlockException)
         {

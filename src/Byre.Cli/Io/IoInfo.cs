@@ -1,5 +1,6 @@
 using Byre.Cli.Img;
 using Byre.Filters;
+using Byre.Formats.Luks;
 using Byre.Formats.Qcow2;
 using Byre.Formats.Qcow2.Manage;
 using Byre.Formats.Raw;
@@ -21,13 +22,18 @@ internal static class IoInfo
         output.WriteLine($"format name: {node.DriverName}");
         if (image is not Qcow2Node qcow2 || node is BlkdebugNode or BlkverifyNode)
         {
-            if (node is not RawNode)
+            if (node is not (RawNode or LuksNode))
             {
                 output.WriteLine($"format name: {node.DriverName}"); // qemu-io names protocols twice
             }
 
             output.WriteLine("cluster size: 0 bytes");
             output.WriteLine("vm state offset: 0 bytes");
+            if (node is LuksNode luks)
+            {
+                output.Write(InfoText.Specific(luks.Header));
+            }
+
             return;
         }
 
@@ -37,6 +43,7 @@ internal static class IoInfo
         var tables = (UInt128)(header.Size + (1L << covered) - 1) >> covered;
         output.WriteLine($"cluster size: {IoFormat.Size(header.ClusterSize)}");
         output.WriteLine($"vm state offset: {IoFormat.Size((double)(tables << covered))}");
-        output.Write(InfoText.Specific(header, await Qcow2Listing.BitmapsAsync(qcow2.File, header).ConfigureAwait(false)));
+        var encryption = EncryptionHeader.AreaOf(qcow2.File, header) is { } area ? await area.ReadHeaderAsync().ConfigureAwait(false) : null;
+        output.Write(InfoText.Specific(header, encryption, await Qcow2Listing.BitmapsAsync(qcow2.File, header).ConfigureAwait(false)));
     }
 }

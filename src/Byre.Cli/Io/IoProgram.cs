@@ -1,3 +1,5 @@
+using Byre.Blockdev;
+
 namespace Byre.Cli.Io;
 
 /// <summary>The applet on the process's own streams.</summary>
@@ -9,9 +11,11 @@ internal static class IoProgram
     public static async Task<int> RunAsync(IReadOnlyList<string> args, string program)
     {
         using var output = new IoStdout(Console.OpenStandardOutput(), !Console.IsOutputRedirected);
+        using var secrets = new SecretStore();
         using var errors = new StandardError();
-        var applet = new IoApplet(output, Console.In, errors, program, new IoOpener(errors.WriteLine))
+        var applet = new IoApplet(output, Console.In, errors, program, new IoOpener(errors.WriteLine, secrets))
         {
+            Secrets = secrets,
             Mismatch = mismatch =>
             {
                 output.Flush();
