@@ -62,6 +62,36 @@ internal sealed unsafe class Digest : IDisposable
     public void Derive(ReadOnlySpan<byte> passphrase, ReadOnlySpan<byte> salt, int iterations, Span<byte> key)
     {
         ObjectDisposedException.ThrowIf(method == 0, this);
+        if (!PasswordRounds.Knows(kind))
+        {
+            DeriveByLibrary(passphrase, salt, iterations, key);
+            return;
+        }
+
+        using var blocks = new SecretBytes((key.Length + Length - 1) / Length * Length);
+        using var hashed = new SecretBytes(Length);
+        DeriveByLibrary(passphrase, salt, 1, blocks.Span);
+        if (passphrase.Length > (kind == HashKind.Sha512 ? 128 : 64))
+        {
+            Hash(passphrase, hashed.Span);
+            passphrase = hashed.Span;
+        }
+
+        try
+        {
+            PasswordRounds.Run(kind, passphrase, blocks.Span, iterations);
+        }
+        catch (EntryPointNotFoundException)
+        {
+            DeriveByLibrary(passphrase, salt, iterations, blocks.Span);
+        }
+
+        blocks.Span[..key.Length].CopyTo(key);
+    }
+
+    /// <summary>The same by the library's own function, for any hash.</summary>
+    internal void DeriveByLibrary(ReadOnlySpan<byte> passphrase, ReadOnlySpan<byte> salt, int iterations, Span<byte> key)
+    {
         byte none = 0;
         fixed (byte* p = passphrase, s = salt, k = key)
         {

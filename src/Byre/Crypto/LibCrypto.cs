@@ -52,6 +52,30 @@ internal static unsafe partial class LibCrypto
         byte* password, int passwordLength, byte* salt, int saltLength, int iterations, nint digest, int keyLength, byte* key);
 
     [LibraryImport(Library)]
+    internal static partial int SHA1_Init(byte* context);
+
+    /// <summary>One block; short enough for the collector to wait.</summary>
+    [LibraryImport(Library)]
+    [SuppressGCTransition]
+    internal static partial void SHA1_Transform(byte* context, byte* block);
+
+    [LibraryImport(Library)]
+    internal static partial int SHA256_Init(byte* context);
+
+    /// <summary>One block; short enough for the collector to wait.</summary>
+    [LibraryImport(Library)]
+    [SuppressGCTransition]
+    internal static partial void SHA256_Transform(byte* context, byte* block);
+
+    [LibraryImport(Library)]
+    internal static partial int SHA512_Init(byte* context);
+
+    /// <summary>One block; short enough for the collector to wait.</summary>
+    [LibraryImport(Library)]
+    [SuppressGCTransition]
+    internal static partial void SHA512_Transform(byte* context, byte* block);
+
+    [LibraryImport(Library)]
     internal static partial nint OSSL_PROVIDER_try_load(nint library, byte* name, int keepFallbacks);
 
     [LibraryImport(Library)]

@@ -18,6 +18,31 @@ public class DigestTests
     }
 
     [Theory]
+    [InlineData(HashKind.Sha1)]
+    [InlineData(HashKind.Sha256)]
+    [InlineData(HashKind.Sha512)]
+    [InlineData(HashKind.Sha384)]
+    [InlineData(HashKind.Ripemd160)]
+    public void Keys_are_those_of_the_library_s_own_function(HashKind hash)
+    {
+        using var digest = new Digest(hash);
+        var random = new Random(5);
+        foreach (var length in new[] { 0, 1, 19, 20, 63, 64, 65, 127, 128, 129, 400 })
+        {
+            var passphrase = new byte[length];
+            random.NextBytes(passphrase);
+            var salt = new byte[random.Next(1, 200)];
+            random.NextBytes(salt);
+            var expected = new byte[random.Next(1, 200)];
+            var actual = new byte[expected.Length];
+            var iterations = random.Next(1, 50);
+            digest.DeriveByLibrary(passphrase, salt, iterations, expected);
+            digest.Derive(passphrase, salt, iterations, actual);
+            Assert.Equal(expected, actual);
+        }
+    }
+
+    [Theory]
     [InlineData(HashKind.Md5, "900150983cd24fb0d6963f7d28e17f72")]
     [InlineData(HashKind.Sha1, "a9993e364706816aba3e25717850c26c9cd0d89d")]
     [InlineData(HashKind.Sha224, "23097d223405d8228642a477bda255b32aadbce4bda0b3f7e36c9da7")]
