@@ -1,4 +1,6 @@
 using Byre.Formats.Qcow2;
+using Byre.Formats.Qcow2.Manage;
+using Byre.TestTools;
 
 namespace Byre.Crash;
 
@@ -9,6 +11,9 @@ internal sealed record CrashConfiguration
 
     /// <summary>What qemu-img create gets with -o.</summary>
     public required string Options { get; init; }
+
+    /// <summary>It is made by Byre, so, and not by qemu-img; null: <see cref="Options"/> say how it is made.</summary>
+    public Qcow2CreateOptions? Create { get; init; }
 
     public required int ClusterSize { get; init; }
 
@@ -90,6 +95,21 @@ internal sealed record CrashConfiguration
         },
         new()
         {
+            Name = "4K-luks", Options = "", ClusterSize = 4096, Sectors = 2000, Compresses = false,
+            Create = new() { Size = 2000 * 512, ClusterBits = 12, Encryption = Qcow2Images.Encryption },
+        },
+        new()
+        {
+            Name = "64K-luks-backing", Options = "", ClusterSize = 65_536, Sectors = 4000, BackingSectors = 3001, Compresses = false,
+            Create = new() { Size = 4000 * 512, Encryption = Qcow2Images.Encryption, BackingFile = "base.raw", BackingFormat = "raw" },
+        },
+        new()
+        {
+            Name = "16K-luks-extended", Options = "", ClusterSize = 16_384, Sectors = 4001, Compresses = false,
+            Create = new() { Size = 4001 * 512, ClusterBits = 14, ExtendedL2 = true, Encryption = Qcow2Images.Encryption },
+        },
+        new()
+        {
             Name = "4K-no-unref", Options = "cluster_size=4k", ClusterSize = 4096, Sectors = 2000, BackingSectors = 2000,
             OpenOptions = new Qcow2OpenOptions { DiscardNoUnref = true, PassDiscardRequest = false },
         },
@@ -158,6 +178,11 @@ internal sealed record CrashConfiguration
         {
             Name = "16K-extended-backing", Options = "cluster_size=16k,extended_l2=on", ClusterSize = 16_384, Sectors = 321, BackingSectors = 200,
             Operations = 14,
+        },
+        new()
+        {
+            Name = "4K-luks", Options = "", ClusterSize = 4096, Sectors = 300, Compresses = false, Operations = 10,
+            Create = new() { Size = 300 * 512, ClusterBits = 12, Encryption = Qcow2Images.Encryption },
         },
         new()
         {

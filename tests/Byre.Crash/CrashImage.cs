@@ -1,3 +1,4 @@
+using Byre.Formats.Qcow2.Manage;
 using Byre.Nodes;
 using Byre.Storage;
 using Byre.TestTools;
@@ -48,7 +49,17 @@ internal sealed record CrashImage(byte[] File, byte[]? DataFile, byte[]? Backing
             arguments.AddRange(["-b", "base.raw", "-F", "raw"]);
         }
 
-        await ExternalTool.RunAsync("qemu-img", directory, [.. arguments, "disk.qcow2", $"{configuration.Sectors * SectorContent.Size}"]);
+        if (configuration.Create is { } create)
+        {
+            await using var made = new BlockEdge(
+                FileNode.Create(new FileNodeOptions { Path = path }, 0), ChildRole.None, new(Permissions.All, Permissions.All));
+            await Qcow2Creator.CreateAsync(made, null, create);
+        }
+        else
+        {
+            await ExternalTool.RunAsync("qemu-img", directory, [.. arguments, "disk.qcow2", $"{configuration.Sectors * SectorContent.Size}"]);
+        }
+
         var values = new int[configuration.Sectors];
         values.AsSpan(0, Math.Min(values.Length, configuration.BackingSectors)).Fill(SectorContent.Backing);
         byte[]? snapshot = null;

@@ -102,13 +102,13 @@ internal sealed class CrashInspector(CrashRun run)
             await ExternalTool.TryRunAsync("qemu-img", directory, ["check", "-q", "-r", "all", "disk.qcow2"]);
         }
 
-        var (status, output, error) = await ExternalTool.TryRunAsync("qemu-img", directory, ["check", "disk.qcow2"]);
+        var (status, output, error) = await ExternalTool.TryRunAsync("qemu-img", directory, ["check", .. Image()]);
         if (status is not (0 or 3))
         {
             return $"qemu-img check ends with {status}: {output}{error}";
         }
 
-        (status, output, error) = await ExternalTool.TryRunAsync("qemu-img", directory, ["convert", "-O", "raw", "disk.qcow2", "out.raw"]);
+        (status, output, error) = await ExternalTool.TryRunAsync("qemu-img", directory, ["convert", "-O", "raw", .. Image(), "out.raw"]);
         if (status != 0)
         {
             return $"qemu-img convert ends with {status}: {output}{error}";
@@ -137,6 +137,10 @@ internal sealed class CrashInspector(CrashRun run)
         Task WriteAsync(string name, byte[]? content) =>
             content is null ? Task.CompletedTask : File.WriteAllBytesAsync(Path.Combine(directory, name), content);
     }
+
+    /// <summary>What the tools are told of the image.</summary>
+    private string[] Image() => configuration.Create?.Encryption is null ? ["disk.qcow2"]
+        : ["--object", "secret,id=s,data=abc", "--image-opts", "driver=qcow2,file.filename=disk.qcow2,encrypt.key-secret=s"];
 
     private static async Task<bool> IsDirtyAsync(BlockNode node)
     {

@@ -1,3 +1,5 @@
+using Byre.Crypto;
+using Byre.Formats.Luks;
 using Byre.Formats.Qcow2;
 using Byre.Formats.Qcow2.Layout;
 using Byre.Formats.Qcow2.Manage;
@@ -11,7 +13,15 @@ internal static class Qcow2Images
     private static readonly PermissionSet Reads = new(Permissions.ConsistentRead, Permissions.All);
     private static readonly PermissionSet Writes = new(Permissions.All, Permissions.All);
 
-    /// <summary>Opens an image; the nodes are closed with it, or if it cannot be opened.</summary>
+    /// <summary>How a test encrypts an image: with the passphrase "abc" and a LUKS header that is short and opens at once.</summary>
+    public static LuksCreateOptions Encryption => new()
+    {
+        Passphrase = new SecretBytes("abc"u8),
+        Cipher = new CipherSpec(CipherKind.Aes128, ModeKind.Cbc, IvKind.Plain64, null),
+        IterationMilliseconds = 0,
+    };
+
+    /// <summary>Opens an image, which has the passphrase "abc" if any; the nodes are closed with it, or if it cannot be opened.</summary>
     public static async Task<BlockEdge> OpenAsync(BlockNode file, BlockNode? dataFile, BlockNode? backing, Qcow2OpenOptions options)
     {
         var permissions = options.ReadOnly ? Reads : Writes;
@@ -23,7 +33,8 @@ internal static class Qcow2Images
             var backingEdge = backing is null ? null : new BlockEdge(backing, ChildRole.Backing, Reads, "backing");
             edges.AddRange(new[] { dataEdge, backingEdge }.OfType<BlockEdge>());
             var header = await Qcow2HeaderReader.ReadAsync(edges[0]);
-            var node = await Qcow2Node.OpenAsync(edges[0], header, dataEdge, backingEdge, options);
+            var node = await Qcow2Node.OpenAsync(
+                edges[0], header, dataEdge, backingEdge, header.CryptMethod == 0 ? options : options with { Passphrase = new SecretBytes("abc"u8) });
             return new BlockEdge(node, ChildRole.None, permissions);
         }
         catch

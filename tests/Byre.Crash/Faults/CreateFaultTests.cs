@@ -27,6 +27,7 @@ public class CreateFaultTests
         ["preallocated"] = new() { Size = Size, ClusterBits = 12, Preallocation = Preallocation.Full },
         ["subclusters"] = new() { Size = Size, ClusterBits = 14, ExtendedL2 = true, Preallocation = Preallocation.Metadata },
         ["long names"] = new() { Size = Size, ClusterBits = 16, BackingFile = new string('b', 900), BackingFormat = "raw" },
+        ["encrypted"] = new() { Size = Size, ClusterBits = 12, Encryption = Qcow2Images.Encryption, Preallocation = Preallocation.Metadata },
         ["data file"] = new() { Size = Size, ClusterBits = 12, DataFileName = "data.raw", DataFileRaw = true },
     };
 

@@ -26,6 +26,12 @@ public class Qcow2ModelTests
     [InlineData("cluster_size=4k,data_file=data.raw", 1 << 20, true)]
     [InlineData("cluster_size=16k,extended_l2=on,data_file=data.raw", 1 << 20, true)]
     [InlineData("cluster_size=4k,data_file=data.raw,data_file_raw=on", (1 << 20) + 1536, false)]
+    [InlineData("encrypt.format=luks,cluster_size=512", 200 << 10, true)]
+    [InlineData("encrypt.format=luks,cluster_size=4k,compat=0.10", 1 << 20, true)]
+    [InlineData("encrypt.format=luks,cluster_size=64k", (3 << 20) + 512, false)]
+    [InlineData("encrypt.format=luks,cluster_size=64k,extended_l2=on", 3 << 20, true)]
+    [InlineData("encrypt.format=luks,cluster_size=4k,preallocation=metadata", 1 << 20, false)]
+    [InlineData("encrypt.format=luks,cluster_size=4k,data_file=data.raw", 1 << 20, true)]
     public async Task Random_requests_match_a_byte_array(string options, int size, bool hasBacking)
     {
         var seed = Environment.GetEnvironmentVariable("BYRE_SEED") is { Length: > 0 } s ? int.Parse(s) : 1;
@@ -71,7 +77,7 @@ public class Qcow2ModelTests
             var cluster = ((Qcow2Node)image.Node).Header.ClusterSize;
             for (var step = 0; step < 40; step++)
             {
-                await StepAsync(image, model, cluster, random, dataFile is null, what);
+                await StepAsync(image, model, cluster, random, (image.Node.SupportedWriteFlags & WriteFlags.Compressed) != 0, what);
             }
 
             var seen = new byte[size];
