@@ -57,11 +57,22 @@ internal static class ConvertCommand
                 throw new ImgFailure($"The snapshot '{snapshot}' cannot be read: internal snapshots are not supported by this version");
             }
 
+            var copiesBitmaps = options.Arguments.Has("bitmaps");
+            if (copiesBitmaps)
+            {
+                await ConvertBitmaps.CheckAsync(sources.Edges[0].Node, options.Arguments.Has("skip-broken-bitmaps")).ConfigureAwait(false);
+            }
+
             var target = new ConvertTarget(options, context);
             var cache = CacheMode.Parse(options.TargetCache) ?? throw new ImgFailure($"Invalid cache mode of the target: '{options.TargetCache}'");
             var image = await target.OpenAsync(sources, cache).ConfigureAwait(false);
             try
             {
+                if (copiesBitmaps)
+                {
+                    ConvertBitmaps.CheckTarget(image.Node);
+                }
+
                 // Killed meanwhile, nobody can take the target for a whole one.
                 var mark = options.NoCreate ? null : image.Node as IIncompleteMark;
                 if (mark is not null)
@@ -70,6 +81,11 @@ internal static class ConvertCommand
                 }
 
                 await CopyAsync(options, context, sources, image, target.Backing is not null, progress).ConfigureAwait(false);
+                if (copiesBitmaps)
+                {
+                    await ConvertBitmaps.CopyAsync(sources.Edges[0].Node, image.Node, context).ConfigureAwait(false);
+                }
+
                 if (mark is not null)
                 {
                     await mark.MarkCompleteAsync().ConfigureAwait(false);

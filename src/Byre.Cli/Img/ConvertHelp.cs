@@ -16,6 +16,8 @@ internal static class ConvertHelp
           -l, --source-snapshot SNAP     an internal snapshot: snapshot.id=ID,snapshot.name=NAME, or an id or a name
           -T, --source-cache MODE        none, writeback (default), writethrough, directsync, unsafe
           -U, --force-share              others may have them open for writing
+              --bitmaps                  copy the source's persistent bitmaps, too
+              --skip-broken-bitmaps      ... but for those that are inconsistent
               --salvage                  sectors that cannot be read become zeroes
 
         The target

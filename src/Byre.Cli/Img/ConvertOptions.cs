@@ -177,9 +177,9 @@ internal sealed record ConvertOptions
             throw new ImgFailure("--skip-broken-bitmaps needs --bitmaps");
         }
 
-        if (Arguments.Has("bitmaps"))
+        if (Arguments.Has("bitmaps") && Sources.Count > 1)
         {
-            throw new ImgFailure("Persistent bitmaps are not copied by this version: leave out --bitmaps");
+            throw new ImgFailure("--bitmaps copies the bitmaps of one image, and several are joined");
         }
 
         if (CopyRange && (Compress || Arguments.Has("sparse-size") || Salvage))

@@ -150,12 +150,12 @@ public sealed class DirtyBitmap
 
     /// <summary>Records from now on, or no longer.</summary>
     /// <param name="enabled">Record.</param>
-    /// <exception cref="BlockException">The bitmap is in use, or inconsistent.</exception>
+    /// <exception cref="BlockException">The bitmap is in use, read-only or inconsistent.</exception>
     public void Enable(bool enabled)
     {
         lock (gate)
         {
-            CheckUsable(changes: false);
+            CheckUsable(changes: true);
             isEnabled = enabled;
         }
     }
@@ -319,7 +319,7 @@ public sealed class DirtyBitmap
     {
         lock (gate)
         {
-            CheckUsable(changes: true);
+            CheckUsable(changes: false);
         }
 
         CheckedBits(newLength);
@@ -337,19 +337,20 @@ public sealed class DirtyBitmap
         }
     }
 
-    /// <summary>The bits as they are stored: what was recorded beside a job that uses the bitmap included.</summary>
-    internal HierarchicalBitmap CopyBits()
+    /// <summary>The bits as they are stored: what was recorded beside a job that uses the bitmap included. Nothing changes them meanwhile.</summary>
+    internal HierarchicalBitmap BitsToStore()
     {
         lock (gate)
         {
-            var copy = new HierarchicalBitmap(bits.Length);
-            copy.Merge(bits);
-            if (successor is not null)
+            if (successor is null)
             {
-                copy.Merge(successor);
+                return bits;
             }
 
-            return copy;
+            var both = new HierarchicalBitmap(bits.Length);
+            both.Merge(bits);
+            both.Merge(successor);
+            return both;
         }
     }
 

@@ -1,4 +1,5 @@
 using System.Runtime.ExceptionServices;
+using Byre.Bitmaps;
 using Byre.Crypto;
 using Byre.Formats.Qcow2.Data;
 using Byre.Formats.Qcow2.Layout;
@@ -10,7 +11,8 @@ using Byre.Nodes;
 namespace Byre.Formats.Qcow2;
 
 /// <summary>A qcow2 image: wires the classes that do the work.</summary>
-public sealed class Qcow2Node : BlockNode, IBackedNode, IKnownZero, IImageCheck, ICopyRangeTarget, IIncompleteMark, IEmptiable, IBackingReference, IKeySlots
+public sealed class Qcow2Node : BlockNode, IBackedNode, IKnownZero, IImageCheck, ICopyRangeTarget, IIncompleteMark,
+    IEmptiable, IBackingReference, IKeySlots, IPersistentBitmaps
 {
     private readonly BlockEdge[] children;
     private readonly Qcow2OpenOptions options;
@@ -28,6 +30,7 @@ public sealed class Qcow2Node : BlockNode, IBackedNode, IKnownZero, IImageCheck,
     private readonly BackingReference reference;
     private readonly WritePreparation preparation;
     private readonly ImageEncryption? encryption;
+    private readonly PersistentBitmaps bitmaps;
     private long length;
 
     private Qcow2Node(
@@ -62,7 +65,9 @@ public sealed class Qcow2Node : BlockNode, IBackedNode, IKnownZero, IImageCheck,
         round = new WriteBackRound(file, dataFile, gate, roundLock, l2, refcounts, l1, refcountTable, quarantine, allocator, headers);
         l2.WriteBack = () => round.RunAsync();
         refcounts.WriteBack = () => round.RunAsync(all: true);
-        preparation = new WritePreparation(headers, round, options.LazyRefcounts);
+        var store = new BitmapStore(file, headers, allocator, round, guard, gate);
+        bitmaps = new PersistentBitmaps(file, headers, store, TrackBitmaps, IsReadOnly || options.ForCheck);
+        preparation = new WritePreparation(headers, round, options.LazyRefcounts, bitmaps.BeforeChangeAsync);
         var map = new GuestMap(file, gate, l1, l2, headers, allocator, quarantine, guard);
         compressed = new CompressedClusters(file, map, headers, options.Blocking);
         var reads = new ReadPath(data, backing, map, compressed);
@@ -197,6 +202,8 @@ public sealed class Qcow2Node : BlockNode, IBackedNode, IKnownZero, IImageCheck,
             {
                 await headers.UpdateAsync(h => h with { Autoclear = h.Autoclear & known }).ConfigureAwait(false);
             }
+
+            await node.bitmaps.LoadAsync().ConfigureAwait(false);
         }
 
         foreach (var child in node.children)
@@ -243,7 +250,11 @@ public sealed class Qcow2Node : BlockNode, IBackedNode, IKnownZero, IImageCheck,
     /// <inheritdoc/>
     public override async ValueTask ResizeAsync(long length, Preallocation preallocation)
     {
-        await Resize.CheckBitmapsAsync(File, Header, length).ConfigureAwait(false);
+        if (length != Length)
+        {
+            await bitmaps.BeforeResizeAsync(length).ConfigureAwait(false);
+        }
+
         await preparation.RunAsync(keepAllZero: true, keepBitmaps: true).ConfigureAwait(false);
         await resize.RunAsync(Length, length, preallocation, v => Volatile.Write(ref this.length, v)).ConfigureAwait(false);
     }
@@ -292,6 +303,32 @@ public sealed class Qcow2Node : BlockNode, IBackedNode, IKnownZero, IImageCheck,
         : headers.RewriteAsync(h => h with { Incompatible = h.Incompatible & ~IncompatibleFeatures.Incomplete });
 
     /// <inheritdoc/>
+    public bool CanKeepBitmaps => Header.Version >= 3;
+
+    /// <inheritdoc/>
+    public ValueTask<IReadOnlyList<DirtyBitmap>> ListBitmapsAsync() => bitmaps.ListAsync();
+
+    /// <inheritdoc/>
+    public ValueTask<DirtyBitmap> AddBitmapAsync(string name, long granularity, bool isEnabled) => bitmaps.AddAsync(name, granularity, isEnabled);
+
+    /// <inheritdoc/>
+    public ValueTask RemoveBitmapAsync(string name) => bitmaps.RemoveAsync(name);
+
+    /// <inheritdoc/>
+    public async ValueTask ClearBitmapAsync(string name) => await bitmaps.UseAsync(name, static b => b.Clear()).ConfigureAwait(false);
+
+    /// <inheritdoc/>
+    public async ValueTask EnableBitmapAsync(string name, bool isEnabled) =>
+        await bitmaps.UseAsync(name, b => b.Enable(isEnabled)).ConfigureAwait(false);
+
+    /// <inheritdoc/>
+    public async ValueTask MergeBitmapAsync(string name, DirtyBitmap source) =>
+        await bitmaps.UseAsync(name, b => b.Merge(source)).ConfigureAwait(false);
+
+    /// <inheritdoc/>
+    public ValueTask<DirtyBitmap> UseBitmapAsync(string name) => bitmaps.UseAsync(name, static _ => { });
+
+    /// <inheritdoc/>
     public override PermissionSet PermissionsForChild(ChildRole role, PermissionSet parents) =>
         DefaultPermissions.ForFormat(role, parents, !IsReadOnly);
 
@@ -302,14 +339,9 @@ public sealed class Qcow2Node : BlockNode, IBackedNode, IKnownZero, IImageCheck,
         ExceptionDispatchInfo? failure = null;
         if (!IsReadOnly)
         {
-            try
-            {
-                await preparation.CloseAsync().ConfigureAwait(false);
-            }
-            catch (Exception e)
-            {
-                failure = ExceptionDispatchInfo.Capture(e); // the children are let go of all the same
-            }
+            failure = await TryAsync(bitmaps.CloseAsync).ConfigureAwait(false);
+            var other = await TryAsync(preparation.CloseAsync).ConfigureAwait(false);
+            failure ??= other; // the children are let go of all the same
         }
 
         compressed.Dispose();
@@ -324,6 +356,19 @@ public sealed class Qcow2Node : BlockNode, IBackedNode, IKnownZero, IImageCheck,
         }
 
         failure?.Throw();
+    }
+
+    private static async ValueTask<ExceptionDispatchInfo?> TryAsync(Func<ValueTask> step)
+    {
+        try
+        {
+            await step().ConfigureAwait(false);
+            return null;
+        }
+        catch (Exception e)
+        {
+            return ExceptionDispatchInfo.Capture(e);
+        }
     }
 
     private static int SliceLimit(long bytes, int sliceSize) => (int)Math.Clamp(bytes / sliceSize, 8, int.MaxValue / 4096);

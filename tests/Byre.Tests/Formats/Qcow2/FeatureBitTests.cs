@@ -29,25 +29,6 @@ public class FeatureBitTests
     }
 
     [Fact]
-    public async Task Bitmaps_are_given_up_durably_before_the_first_change_and_not_by_opening()
-    {
-        using var scratch = new TestImage.Scratch();
-        var path = scratch.File("b.qcow2");
-        TestImage.QemuImg($"create -q -f qcow2 {path} 1M");
-        TestImage.QemuImg($"bitmap --add {path} one");
-        foreach (var change in new Func<BlockEdge, ValueTask>[]
-        {
-            e => e.WriteAsync(0, new byte[512]), e => e.WriteZeroesAsync(0, 65536), e => e.DiscardAsync(0, 65536),
-        })
-        {
-            var file = new MemoryNode(File.ReadAllBytes(path));
-            await (await TestImage.OpenAsync(file)).DisposeAsync();
-            Assert.Equal("0000000000000001", await AutoclearAsync(file));
-            await AssertHeaderGoesFirstAsync(file, change, "0000000000000000");
-        }
-    }
-
-    [Fact]
     public async Task The_all_zero_bit_goes_durably_before_the_first_write_and_stays_with_zeroes()
     {
         foreach (var preallocation in new[] { Preallocation.Off, Preallocation.Metadata })

@@ -128,29 +128,6 @@ public class ResizeTests
         }
     }
 
-    [Fact]
-    public async Task Bitmaps_stay_where_they_fit_and_stop_the_resize_where_they_do_not()
-    {
-        using var scratch = new TestImage.Scratch();
-        var path = scratch.File("b.qcow2");
-        TestImage.QemuImg($"create -q -f qcow2 -o cluster_size=512 {path} 64M");
-        TestImage.QemuImg($"bitmap --add -g 65536 {path} kept");
-        var file = new MemoryNode(File.ReadAllBytes(path));
-        var image = await TestImage.OpenAsync(file);
-        await image.ResizeAsync(80 << 20); // 1280 bits: still one cluster of 512 bytes
-        foreach (var length in new[] { 63 << 20, 1 << 30 })
-        {
-            var e = await Assert.ThrowsAsync<BlockException>(async () => await image.ResizeAsync(length));
-            Assert.Equal(ErrorCode.NotSupported, e.Code);
-            Assert.Contains("'kept'", e.Message, StringComparison.Ordinal);
-        }
-
-        Assert.Equal(80 << 20, image.Length);
-        await image.DisposeAsync();
-        await TestImage.CheckAsync(file, "resized with a bitmap");
-        Assert.Single(await Qcow2Listing.BitmapsAsync(Edge(file), await Qcow2HeaderReader.ReadAsync(Edge(file))));
-    }
-
     [Theory]
     [InlineData("cluster_size=4k", Preallocation.Metadata)]
     [InlineData("cluster_size=4k", Preallocation.Falloc)]

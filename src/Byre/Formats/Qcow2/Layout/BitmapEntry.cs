@@ -5,7 +5,7 @@ namespace Byre.Formats.Qcow2.Layout;
 /// <summary>The fixed part of a bitmap directory entry (qcow2 specification, "Bitmap directory"); extra data and the name follow.</summary>
 /// <param name="TableOffset">Where the bitmap's table is in the file. Not checked.</param>
 /// <param name="TableEntries">How many entries the table has.</param>
-/// <param name="Flags">Bit 0: in use, it was not stored properly; bit 1: it records writes as soon as the image is opened.</param>
+/// <param name="Flags">See <see cref="KnownFlags"/>.</param>
 /// <param name="Type">1: a dirty bitmap.</param>
 /// <param name="GranularityBits">log2 of the bytes that a bit stands for.</param>
 /// <param name="NameLength">The name's bytes.</param>
@@ -19,9 +19,21 @@ internal readonly record struct BitmapEntry(
     /// <summary>Longest name in bytes; the same bound as QEMU's.</summary>
     internal const int MaxNameLength = 1023;
 
-    internal bool IsInUse => (Flags & 1) != 0;
+    /// <summary>Flag: it was not stored properly.</summary>
+    internal const uint InUse = 1;
 
-    internal bool IsAuto => (Flags & 2) != 0;
+    /// <summary>Flag: it records writes as soon as the image is opened.</summary>
+    internal const uint Auto = 2;
+
+    /// <summary>Flag: who does not know the extra data can use the bitmap all the same.</summary>
+    internal const uint ExtraDataCompatible = 4;
+
+    /// <summary>All flags that the specification has.</summary>
+    internal const uint KnownFlags = InUse | Auto | ExtraDataCompatible;
+
+    internal bool IsInUse => (Flags & InUse) != 0;
+
+    internal bool IsAuto => (Flags & Auto) != 0;
 
     /// <summary>Bytes to the next entry.</summary>
     internal long Length => (FixedLength + (long)ExtraBytes + NameLength + 7) & ~7;

@@ -11,9 +11,7 @@ namespace Byre.Formats.Qcow2.Manage;
 /// </summary>
 internal sealed class BitmapScan(ImageScan scan)
 {
-    private const long MaxBitmapBytes = 512L << 20;
     private const int MaxBadPlaces = 4096;
-    private const uint KnownFlags = 7;
 
     private readonly List<BitmapRecord> records = [];
     private readonly SortedSet<long> badPlaces = []; // of table entries that cannot be right
@@ -51,13 +49,6 @@ internal sealed class BitmapScan(ImageScan scan)
         }
 
         return (bytes, (uint)kept.Count);
-    }
-
-    /// <summary>Entries of the table of a bitmap over the whole disk: its bits are stored in words of 64.</summary>
-    public static long TableEntriesFor(Qcow2Header header, int granularityBits)
-    {
-        var bits = ImageScan.ClustersIn(header.Size, granularityBits);
-        return ImageScan.ClustersIn(ImageScan.ClustersIn(bits, 6) * 8, header.ClusterBits);
     }
 
     private async ValueTask ScanDirectoryAsync(ReadOnlyMemory<byte> extension)
@@ -136,10 +127,10 @@ internal sealed class BitmapScan(ImageScan scan)
     {
         var (offset, entries) = (entry.TableOffset, (long)entry.TableEntries);
         return entry.NameLength is > 0 and <= BitmapEntry.MaxNameLength && entry.Type == 1
-            && entry.GranularityBits is >= 9 and <= 31 && (entry.Flags & ~KnownFlags) == 0
+            && entry.GranularityBits is >= 9 and <= 31 && (entry.Flags & ~BitmapEntry.KnownFlags) == 0
             && offset > 0 && (offset & (scan.Header.ClusterSize - 1)) == 0 && offset <= long.MaxValue - (1L << 40)
-            && entries != 0 && entries << scan.Header.ClusterBits <= MaxBitmapBytes
-            && (entry.IsInUse || entries == TableEntriesFor(scan.Header, entry.GranularityBits));
+            && entries != 0 && entries << scan.Header.ClusterBits <= BitmapDirectory.MaxBitmapBytes
+            && (entry.IsInUse || entries == BitmapDirectory.TableEntriesFor(scan.Header.Size, entry.GranularityBits, scan.Header.ClusterBits));
     }
 
     private void AddTable(FindingPlace place, int at, in BitmapEntry entry, WeightedRanges clusters, WeightedRanges bytes)

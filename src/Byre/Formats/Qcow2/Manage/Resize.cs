@@ -1,4 +1,3 @@
-using System.Numerics;
 using Byre.Formats.Qcow2.Data;
 using Byre.Formats.Qcow2.Layout;
 using Byre.Formats.Qcow2.Metadata;
@@ -62,25 +61,6 @@ internal sealed class Resize(
             }
 
             await GrowAsync(before, length, preallocation, setLength).ConfigureAwait(false);
-        }
-    }
-
-    /// <summary>Persistent bitmaps must fit the disk's new length as they are stored; where they do not, nothing is changed.</summary>
-    /// <exception cref="BlockException"><see cref="ErrorCode.NotSupported"/>: there is one that does not, or that cannot be trusted.</exception>
-    public static async ValueTask CheckBitmapsAsync(BlockEdge file, Qcow2Header header, long length)
-    {
-        foreach (var bitmap in await Qcow2Listing.BitmapsAsync(file, header).ConfigureAwait(false))
-        {
-            var bits = BitOperations.Log2((ulong)bitmap.Granularity);
-            if (bitmap.IsInUse || length < header.Size
-                || BitmapScan.TableEntriesFor(header with { Size = length }, bits) != BitmapScan.TableEntriesFor(header, bits))
-            {
-                throw new BlockException(
-                    ErrorCode.NotSupported,
-                    $"The image '{file.Node.FileName}' cannot be resized: its bitmap '{bitmap.Name}' "
-                        + (bitmap.IsInUse ? "was not stored properly" : "would have to be resized too"),
-                    file.Node.FileName);
-            }
         }
     }
 

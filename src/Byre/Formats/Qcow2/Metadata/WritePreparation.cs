@@ -3,7 +3,8 @@ using Byre.Formats.Qcow2.Layout;
 namespace Byre.Formats.Qcow2.Metadata;
 
 /// <summary>Before an image is changed its header promises nothing that the change breaks; when it is closed all is on disk.</summary>
-internal sealed class WritePreparation(HeaderStore headers, WriteBackRound round, bool? lazyRefcounts)
+internal sealed class WritePreparation(
+    HeaderStore headers, WriteBackRound round, bool? lazyRefcounts, Func<ValueTask> markBitmaps)
 {
     private readonly AsyncMutex preparing = new();
     private readonly bool isLazy = headers.Header.Version >= 3
@@ -16,7 +17,7 @@ internal sealed class WritePreparation(HeaderStore headers, WriteBackRound round
 
     /// <summary>Makes the header ready, durably.</summary>
     /// <param name="keepAllZero">The change leaves an image that reads as zeroes as it is.</param>
-    /// <param name="keepBitmaps">The change leaves persistent bitmaps true.</param>
+    /// <param name="keepBitmaps">The change is none that bitmaps record.</param>
     public async ValueTask RunAsync(bool keepAllZero, bool keepBitmaps = false)
     {
         headers.ThrowIfCorrupt();
@@ -28,7 +29,12 @@ internal sealed class WritePreparation(HeaderStore headers, WriteBackRound round
         await preparing.WaitAsync().ConfigureAwait(false);
         try
         {
-            var cleared = (keepBitmaps ? AutoclearFeatures.None : AutoclearFeatures.Bitmaps) | (keepAllZero ? AutoclearFeatures.None : AutoclearFeatures.AllZero);
+            if (!keepBitmaps)
+            {
+                await markBitmaps().ConfigureAwait(false);
+            }
+
+            var cleared = keepAllZero ? AutoclearFeatures.None : AutoclearFeatures.AllZero;
             if ((headers.Header.Autoclear & cleared) != 0 || hasSetDirty != isLazy)
             {
                 await headers.UpdateAsync(h => h with
