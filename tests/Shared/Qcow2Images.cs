@@ -22,7 +22,7 @@ internal static class Qcow2Images
     };
 
     /// <summary>Opens an image, which has the passphrase "abc" if any; the nodes are closed with it, or if it cannot be opened.</summary>
-    public static async Task<BlockEdge> OpenAsync(BlockNode file, BlockNode? dataFile, BlockNode? backing, Qcow2OpenOptions options)
+    public static async Task<BlockEdge> OpenAsync(BlockNode file, BlockNode? dataFile, BlockNode? backing, Qcow2OpenOptions options, bool forCheck = false)
     {
         var permissions = options.ReadOnly ? Reads : Writes;
         var role = ChildRole.Metadata | ChildRole.Primary | (dataFile is null ? ChildRole.Data : ChildRole.None);
@@ -32,7 +32,7 @@ internal static class Qcow2Images
             var dataEdge = dataFile is null ? null : new BlockEdge(dataFile, ChildRole.Data, permissions, "data-file");
             var backingEdge = backing is null ? null : new BlockEdge(backing, ChildRole.Backing, Reads, "backing");
             edges.AddRange(new[] { dataEdge, backingEdge }.OfType<BlockEdge>());
-            var header = await Qcow2HeaderReader.ReadAsync(edges[0]);
+            var header = await Qcow2HeaderReader.ReadAsync(edges[0], forCheck);
             var node = await Qcow2Node.OpenAsync(
                 edges[0], header, dataEdge, backingEdge, header.CryptMethod == 0 ? options : options with { Passphrase = new SecretBytes("abc"u8) });
             return new BlockEdge(node, ChildRole.None, permissions);

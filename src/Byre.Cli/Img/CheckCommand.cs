@@ -122,7 +122,13 @@ internal static class CheckCommand
             context.Output.Write(CheckText.Human(report));
         }
 
-        return report.CheckErrors > 0 ? 1 : report.Corruptions > 0 ? 2 : report.Leaks > 0 ? 3 : 0;
+        if (report.CheckErrors > 0)
+        {
+            context.Error($"Some of '{name}' could not be checked");
+            return 1;
+        }
+
+        return report.Corruptions > 0 ? 2 : report.Leaks > 0 ? 3 : 0;
     }
 
     private static async ValueTask<(CheckReport? Report, string Format)> CheckAsync(

@@ -60,7 +60,7 @@ internal static class MapCommand
             var reader = new StatusReader(chain, precision);
             var end = most > reader.Length - start ? Math.Max(start, reader.Length) : start + most;
             return json ? await JsonAsync(context, reader, start, end).ConfigureAwait(false)
-                : await TableAsync(context, reader, start, end).ConfigureAwait(false);
+                : await TableAsync(context, arguments.Operands[0], reader, start, end).ConfigureAwait(false);
         }
     }
 
@@ -88,7 +88,7 @@ internal static class MapCommand
 
     private static string Word(bool value) => value ? "true" : "false";
 
-    private static async ValueTask<int> TableAsync(ImgContext context, StatusReader reader, long start, long end)
+    private static async ValueTask<int> TableAsync(ImgContext context, string name, StatusReader reader, long start, long end)
     {
         context.Output.Write($"{"Offset",-16}{"Length",-16}{"Mapped to",-16}File\n");
         for (var at = start; at < end;)
@@ -98,7 +98,7 @@ internal static class MapCommand
             at = status.End;
             if (status.Data && status.Offset < 0)
             {
-                context.Error("The image has clusters that are compressed or encrypted, or in no file, which this table cannot show: use --output json");
+                context.Error($"The image '{name}' has clusters that are compressed or encrypted, or in no file, which this table cannot show: use --output json");
                 return 1;
             }
 

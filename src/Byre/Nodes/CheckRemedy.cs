@@ -24,7 +24,7 @@ public enum CheckRemedy
     /// <summary>A repair of everything replaces the entry by one that reads as zeroes; it stands for no data.</summary>
     ZeroEntry,
 
-    /// <summary>A repair of everything completes the snapshot's entry, or cuts what is too long of it.</summary>
+    /// <summary>A repair of everything completes the snapshot's entry, cuts what is too long of it, or clears the place of a table that is not there.</summary>
     MendSnapshot,
 
     /// <summary>A repair of everything drops the snapshot, which nothing can read.</summary>

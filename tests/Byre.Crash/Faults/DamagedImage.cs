@@ -23,6 +23,12 @@ internal sealed class DamagedImage(byte[] bytes)
         ["flags"] = (image, random) => image.ChangeEntries(raw => random.Next(3) == 0 && (raw & Compressed) == 0 ? raw ^ (1ul << 63) : raw),
         ["no refcount table"] = (image, _) => image.Put((int)image.Header.RefcountTableOffset, 0),
         ["a block at no cluster's beginning"] = (image, _) => image.Put((int)image.Header.RefcountTableOffset, image.Word((int)image.Header.RefcountTableOffset) + 512),
+        ["an incomplete snapshot"] = (image, _) => image.ShortenSnapshot(),
+        ["bitmaps that nothing can read, and counts too low"] = (image, random) =>
+        {
+            image.AddBitmaps();
+            image.ChangeCounts(random, (used, count) => random.Next(3) == 0 && count > 0 ? count - 1 : count);
+        },
         ["flags and counts"] = (image, random) =>
         {
             image.ChangeEntries(raw => random.Next(3) == 0 && (raw & Compressed) == 0 ? raw ^ (1ul << 63) : raw);
@@ -70,6 +76,37 @@ internal sealed class DamagedImage(byte[] bytes)
         }
 
         return counts;
+    }
+
+    /// <summary>The last snapshot's entry has less extra data than version 3 wants.</summary>
+    private void ShortenSnapshot()
+    {
+        if (Header.SnapshotCount != 1)
+        {
+            return;
+        }
+
+        var at = (int)Header.SnapshotsOffset;
+        var extra = BinaryPrimitives.ReadInt32BigEndian(bytes.AsSpan(at + 36));
+        var tail = bytes[(at + 40 + extra)..(at + 40 + extra + bytes[at + 13] + bytes[at + 15])];
+        BinaryPrimitives.WriteInt32BigEndian(bytes.AsSpan(at + 36), 8);
+        tail.CopyTo(bytes, at + 48);
+    }
+
+    /// <summary>Bitmaps whose directory is nowhere.</summary>
+    private void AddBitmaps()
+    {
+        var at = Header.HeaderLength + Header.Extensions.Sum(e => 8 + ((e.Data.Length + 7) & ~7));
+        if (Header.Version < 3 || at + 40 > Header.ClusterSize || bytes.AsSpan(at, 40).ContainsAnyExcept((byte)0))
+        {
+            return;
+        }
+
+        Put(HeaderFields.Autoclear, Word(HeaderFields.Autoclear) | 1);
+        Put(at, (0x23852875ul << 32) + 24);
+        Put(at + 8, 2ul << 32);
+        Put(at + 16, 100);
+        Put(at + 24, 12345);
     }
 
     private ulong Word(int at) => BinaryPrimitives.ReadUInt64BigEndian(bytes.AsSpan(at));

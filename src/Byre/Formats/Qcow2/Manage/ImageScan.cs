@@ -65,7 +65,8 @@ internal sealed class ImageScan
     public bool MustRebuild { get; private set; }
 
     /// <summary>
-    /// The lowest byte behind the file's end that an entry leads to: what is put there would be taken for what was lost.
+    /// The lowest byte behind the file's end that an entry leads to which no repair drops: what is put there would be taken for
+    /// what was lost.
     /// </summary>
     public long FirstLost { get; private set; } = long.MaxValue;
 
@@ -163,7 +164,7 @@ internal sealed class ImageScan
     {
         if (offset < 0 || offset > long.MaxValue - length || offset + length - FileLength >= Header.ClusterSize)
         {
-            FirstLost = offset < 0 ? FirstLost : Math.Min(FirstLost, Math.Max(offset, FileLength));
+            FirstLost = offset < 0 || remedy != CheckRemedy.None ? FirstLost : Math.Min(FirstLost, Math.Max(offset, FileLength));
             place = place == default ? new(offset < 0 ? null : offset) : place;
             Findings.Corruption(CheckFindingKind.OutOfFile, weight, remedy, place, Findings.WantsLines
                 ? $"{what} at {offset:x} with {length} bytes lies behind the end of the file" : null);

@@ -245,7 +245,7 @@ internal sealed class L2Scan(ImageScan scan)
     private FindingPlace PlaceOf(int at) => new(table + (at * 8L), CheckTable.L2, hasSubclusters ? at / 2 : at);
 
     private CheckRemedy RemedyFor(ulong raw, ulong bitmap) =>
-        MustBeZeroed(scan.Header, raw, bitmap) ? CheckRemedy.ZeroEntry : CheckRemedy.None;
+        (table & (clusterSize - 1)) == 0 && MustBeZeroed(scan.Header, raw, bitmap) ? CheckRemedy.ZeroEntry : CheckRemedy.None;
 
     /// <summary>Subclusters of data, and clusters that are not flagged as zeroes, must read as zeroes where the image says so.</summary>
     private void AddWanted(long offset, ulong raw, ulong bitmap)

@@ -60,10 +60,14 @@ internal sealed class Qcow2Repairer
             scan = await ScanAsync().ConfigureAwait(false);
         }
 
-        if (scan.HasFalseZeroClaim)
+        if (scan.HasFalseZeroClaim || scan.Snapshots.HasStrayPlace)
         {
             HasWritten = true;
-            await headers.UpdateAsync(h => h with { Autoclear = h.Autoclear & ~AutoclearFeatures.AllZero }).ConfigureAwait(false);
+            await headers.UpdateAsync(h => h with
+            {
+                Autoclear = scan.HasFalseZeroClaim ? h.Autoclear & ~AutoclearFeatures.AllZero : h.Autoclear,
+                SnapshotsOffset = scan.Snapshots.HasStrayPlace ? 0 : h.SnapshotsOffset,
+            }).ConfigureAwait(false);
         }
 
         // Then tables that are damaged: what they name is known once they are written anew.
@@ -95,9 +99,10 @@ internal sealed class Qcow2Repairer
         }
 
         scan = await ScanAsync().ConfigureAwait(false);
-        await FixCopiedAsync(scan).ConfigureAwait(false);
+        var keepsCounts = left is not null || scan.HasLostUsers;
+        await FixCopiedAsync(scan, keepsCounts).ConfigureAwait(false);
         await FlushAsync().ConfigureAwait(false);
-        if (left is not null || scan.HasLostUsers)
+        if (keepsCounts)
         {
             return left ?? LostUsers;
         }
@@ -144,13 +149,15 @@ internal sealed class Qcow2Repairer
             return LostUsers;
         }
 
-        await WriteCountsAsync(scan, Math.Min).ConfigureAwait(false);
+        // A count that becomes 1 wants a COPIED flag, which is set only where nothing else is wrong.
+        await WriteCountsAsync(scan, static (stored, references) => references == 1 ? stored : Math.Min(stored, references)).ConfigureAwait(false);
         await FlushAsync().ConfigureAwait(false);
-        scan = await ScanAsync().ConfigureAwait(false);
-        if (scan.Findings.Leaks + scan.Findings.CheckErrors == 0 && scan.Findings.Corruptions == scan.Findings.WrongCopied)
+        if (scan.Findings.CheckErrors == 0 && scan.Findings.Corruptions == scan.Findings.WrongCopied)
         {
-            // The counts are right now, and so tell what the flags have to be.
-            await FixCopiedAsync(scan).ConfigureAwait(false);
+            await WriteCountsAsync(scan, Math.Min).ConfigureAwait(false);
+            await FlushAsync().ConfigureAwait(false);
+            scan = await ScanAsync().ConfigureAwait(false);
+            await FixCopiedAsync(scan, keepsCounts: false).ConfigureAwait(false);
             await FlushAsync().ConfigureAwait(false);
         }
 
@@ -278,7 +285,10 @@ internal sealed class Qcow2Repairer
         return changed;
     }
 
-    private async ValueTask FixCopiedAsync(ImageScan scan)
+    /// <summary>Puts COPIED flags right.</summary>
+    /// <param name="scan">What is so now.</param>
+    /// <param name="keepsCounts">Counts that are too high stay so: the flags are to agree with them.</param>
+    private async ValueTask FixCopiedAsync(ImageScan scan, bool keepsCounts)
     {
         var table = new byte[Header.ClusterSize];
         foreach (var (offset, _, active) in scan.Tables.AlignedTables())
@@ -289,7 +299,7 @@ internal sealed class Qcow2Repairer
             }
 
             await scan.Reader.ReadAsync(offset, table).ConfigureAwait(false);
-            if (FixCopied(scan, table, Header.L2EntrySize, isL1: false))
+            if (FixCopied(scan, table, Header.L2EntrySize, isL1: false, keepsCounts))
             {
                 await WriteAsync(offset, table).ConfigureAwait(false);
             }
@@ -304,7 +314,7 @@ internal sealed class Qcow2Repairer
         }
 
         await scan.Reader.ReadAsync(Header.L1Offset, l1).ConfigureAwait(false);
-        if (FixCopied(scan, l1, 8, isL1: true))
+        if (FixCopied(scan, l1, 8, isL1: true, keepsCounts))
         {
             await WriteAsync(Header.L1Offset, l1).ConfigureAwait(false);
         }
@@ -323,7 +333,7 @@ internal sealed class Qcow2Repairer
         return true;
     }
 
-    private bool FixCopied(ImageScan scan, byte[] table, int entrySize, bool isL1)
+    private bool FixCopied(ImageScan scan, byte[] table, int entrySize, bool isL1, bool keepsCounts)
     {
         var changed = false;
         for (var at = 0; at < table.Length; at += entrySize)
@@ -341,9 +351,9 @@ internal sealed class Qcow2Repairer
             {
                 isOne = true;
             }
-            else if (offset >= scan.FileLength)
+            else if (keepsCounts || offset >= scan.FileLength)
             {
-                // Nothing counts references there: what is stored stays.
+                // Nothing counts references behind the file's end: what is stored stays.
                 isOne = scan.Stored.TryGet(offset >> Header.ClusterBits, out var stored) && stored == 1;
             }
             else

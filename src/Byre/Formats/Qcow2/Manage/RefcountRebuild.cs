@@ -17,6 +17,7 @@ internal sealed class RefcountRebuild
     private readonly Qcow2Header header;
     private readonly ImageScan scan;
     private readonly NewTables tables;
+    private readonly bool keepsStored; // where snapshots are cannot be known: what the old counts say is in use stays so
     private readonly int blockBits;
     private readonly long start;
     private readonly List<long> used = [];
@@ -29,6 +30,7 @@ internal sealed class RefcountRebuild
         this.header = header;
         this.scan = scan;
         this.tables = tables;
+        keepsStored = scan.Snapshots.IsNowhere;
         blockBits = header.ClusterBits + 3 - header.RefcountOrder;
         start = scan.Clusters;
     }
@@ -65,7 +67,8 @@ internal sealed class RefcountRebuild
         foreach (var (first, count) in Pieces())
         {
             var index = first >> blockBits;
-            if ((used.Count == 0 || used[^1] != index) && RefcountComparison.References(scan, first, count).ContainsAnyExcept((byte)0))
+            if ((used.Count == 0 || used[^1] != index) && (RefcountComparison.References(scan, first, count).ContainsAnyExcept((byte)0)
+                || (keepsStored && scan.Stored.Span(first, count).ContainsAnyExcept((byte)0))))
             {
                 used.Add(index);
             }
@@ -104,7 +107,7 @@ internal sealed class RefcountRebuild
         var step = Math.Min(ReferenceCounts.PageSize, 1 << blockBits);
         for (var first = 0L; first < scan.Clusters; first += step)
         {
-            if (scan.Counts.Page(first >> ReferenceCounts.PageBits).IsEmpty)
+            if (!keepsStored && scan.Counts.Page(first >> ReferenceCounts.PageBits).IsEmpty)
             {
                 continue;
             }
@@ -148,10 +151,15 @@ internal sealed class RefcountRebuild
         for (var i = 0; i < 1 << blockBits; i++)
         {
             var cluster = first + i;
-            var count = cluster >= start + added ? 0 : cluster >= start ? 1 : scan.Counts[cluster];
+            var count = (ulong)(cluster >= start + added ? 0 : cluster >= start ? 1 : scan.Counts[cluster]);
+            if (keepsStored && cluster < start && scan.Stored.TryGet(cluster, out var stored))
+            {
+                count = Math.Max(count, stored);
+            }
+
             if (count != 0)
             {
-                RefcountWidth.Set(block, header.RefcountOrder, i, (ulong)count);
+                RefcountWidth.Set(block, header.RefcountOrder, i, count);
             }
         }
     }

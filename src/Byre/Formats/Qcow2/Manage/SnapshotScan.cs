@@ -25,6 +25,9 @@ internal sealed class SnapshotScan(ImageScan scan)
     /// <summary>Some snapshots cannot be read, so that what they use may look like leaks.</summary>
     public bool HasLost { get; private set; }
 
+    /// <summary>There are no snapshots, and the place of their table is one that QEMU refuses.</summary>
+    public bool HasStrayPlace { get; private set; }
+
     /// <summary>A repair writes the table anew.</summary>
     public bool MustRewrite => isDamaged && !IsNowhere;
 
@@ -36,6 +39,9 @@ internal sealed class SnapshotScan(ImageScan scan)
         var header = scan.Header;
         if (header.SnapshotCount == 0)
         {
+            HasStrayPlace = (header.SnapshotsOffset & (header.ClusterSize - 1)) != 0;
+            scan.Findings.Corruption(CheckFindingKind.SnapshotTable, HasStrayPlace ? 1 : 0, CheckRemedy.MendSnapshot,
+                new(HeaderFields.SnapshotsOffset, CheckTable.Header), "the header has no snapshots, and a place for their table that cannot be right");
             return [];
         }
 
