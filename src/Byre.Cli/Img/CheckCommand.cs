@@ -78,7 +78,6 @@ internal static class CheckCommand
         var options = ImgImages.ForReading(context, arguments.Value("format"), share) with
         {
             ReadOnly = repair == RepairMode.None,
-            NoBacking = true,
             ForCheck = true,
             Cache = cache,
         };
