@@ -1,3 +1,4 @@
+using Byre.Blockdev.Amend;
 using Byre.Blockdev.Create;
 using Byre.Blockdev.Open;
 
@@ -15,6 +16,10 @@ public static class FormatRegistry
     /// <summary>The options an image of a format is created with, in alphabetical order.</summary>
     /// <returns>Null where images of that name cannot be created.</returns>
     public static IReadOnlyList<CreateOption>? CreateOptionDescriptions(string format) => CreateOptions.Describe(format);
+
+    /// <summary>The options of an image of a format that can be changed, in alphabetical order.</summary>
+    /// <returns>Null where nothing of such an image can be changed.</returns>
+    public static IReadOnlyList<CreateOption>? AmendOptionDescriptions(string format) => AmendOptions.Describe(format);
 
     /// <summary>Whether an image may name a format as that of its backing file; not all of these can be opened.</summary>
     public static bool IsKnown(string format) => CreatePlanner.IsKnown(format);

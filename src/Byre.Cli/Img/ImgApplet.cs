@@ -8,6 +8,7 @@ internal static class ImgApplet
     /// <summary>The verbs, in alphabetical order.</summary>
     public static IReadOnlyList<ImgVerb> Verbs { get; } =
     [
+        new("amend", "change what an image is", AmendCommand.Usage, AmendCommand.RunAsync),
         new("bitmap", "change the dirty bitmaps that an image keeps", BitmapCommand.Usage, BitmapCommand.RunAsync),
         new("check", "examine an image's metadata, and repair it", CheckCommand.Usage, CheckCommand.RunAsync) { Answers = true },
         new("commit", "write what an image holds into its backing file", CommitCommand.Usage, CommitCommand.RunAsync),

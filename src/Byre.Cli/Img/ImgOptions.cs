@@ -52,14 +52,7 @@ internal static class ImgOptions
                 continue;
             }
 
-            var type = option.Type switch
-            {
-                CreateOptionType.Switch => "bool (on/off)",
-                CreateOptionType.Size => "size",
-                CreateOptionType.Number => "num",
-                _ => "str",
-            };
-            text.Append("  ").Append($"{option.Name}=<{type}>".PadRight(NameWidth)).Append(CultureInfo.InvariantCulture, $" - {option.Help}\n");
+            Append(text, option);
         }
 
         if (!withFile)
@@ -68,5 +61,33 @@ internal static class ImgOptions
         }
 
         return text.ToString();
+    }
+
+    /// <summary>What options of an image of a format can be changed, laid out as qemu-img does.</summary>
+    /// <param name="format">The format.</param>
+    /// <exception cref="ImgFailure">Nothing of such an image can be changed.</exception>
+    public static string DescribeAmendment(string format)
+    {
+        var options = FormatRegistry.AmendOptionDescriptions(format) ?? throw new ImgFailure(
+            FormatRegistry.IsKnown(format) ? $"Nothing of an image of the format {format} can be changed" : $"There is no format '{format}'");
+        var text = new StringBuilder($"Amend options for '{format}':\n");
+        foreach (var option in options)
+        {
+            Append(text, option);
+        }
+
+        return text.ToString();
+    }
+
+    private static void Append(StringBuilder text, CreateOption option)
+    {
+        var type = option.Type switch
+        {
+            CreateOptionType.Switch => "bool (on/off)",
+            CreateOptionType.Size => "size",
+            CreateOptionType.Number => "num",
+            _ => "str",
+        };
+        text.Append("  ").Append($"{option.Name}=<{type}>".PadRight(NameWidth)).Append(CultureInfo.InvariantCulture, $" - {option.Help}\n");
     }
 }

@@ -33,4 +33,11 @@ qemu-img create -q -f qcow2 short.q 1M
 qemu-io -f qcow2 -c 'write -q -P 6 0 640k' short.q
 qemu-img create -q -f qcow2 long.q 12M
 qemu-io -f qcow2 -c 'write -q -P 8 5M 6M' long.q
+for v in v2 v3; do
+  qemu-img create -q -f qcow2 -o compat=$v s$v.q 4M
+  qemu-io -f qcow2 -c 'write -q -P 3 0 2M' s$v.q
+  qemu-img snapshot -c first s$v.q
+  qemu-io -f qcow2 -c 'write -q -P 4 1M 2M' s$v.q
+  qemu-img snapshot -c second s$v.q
+done
 head -c 300000 base.q >cut.q

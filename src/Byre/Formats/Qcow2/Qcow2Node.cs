@@ -28,6 +28,7 @@ public sealed class Qcow2Node : BlockNode, IBackedNode, IKnownZero, IImageCheck,
     private readonly Resize resize;
     private readonly Emptying emptying;
     private readonly BackingReference reference;
+    private readonly Amend amend;
     private readonly WritePreparation preparation;
     private readonly ImageEncryption? encryption;
     private readonly PersistentBitmaps bitmaps;
@@ -81,6 +82,7 @@ public sealed class Qcow2Node : BlockNode, IBackedNode, IKnownZero, IImageCheck,
         resize = new Resize(file, dataFile, backing, gate, l1, headers, allocator, guard, map, IsEncrypted, reads, writes, zeroes, round, roundLock, claims, isRaw);
         emptying = new Emptying(
             file, gate, l1, l2, refcounts, refcountTable, headers, allocator, guard, zeroes, round, options.PassDiscardRequest);
+        amend = new Amend(file, headers, allocator, guard, round, new AmendZeroes(map, writes, zeroes, headers, round));
         reference = new BackingReference(file.Node.FileName, headers, round);
         var pressure = new WriteBackPressure(l2, quarantine, round);
         requests = new GuestRequests(epochs, pressure, preparation, headers, data, map, reads, writes, compressedWrites, kernelWrites, zeroes);
@@ -264,6 +266,26 @@ public sealed class Qcow2Node : BlockNode, IBackedNode, IKnownZero, IImageCheck,
     {
         await preparation.RunAsync(keepAllZero: true).ConfigureAwait(false);
         await emptying.RunAsync(Length).ConfigureAwait(false);
+    }
+
+    /// <summary>
+    /// Changes what the image is. The node is idle, and the image must be opened anew before it is used again. A crash leaves an
+    /// image that reads the same, with some of the changes.
+    /// </summary>
+    /// <param name="options">What is to be changed.</param>
+    /// <exception cref="BlockException">A change is not possible (nothing is changed then), or a request failed.</exception>
+    public async ValueTask AmendAsync(Qcow2AmendOptions options)
+    {
+        ArgumentNullException.ThrowIfNull(options);
+        amend.Check(options);
+        await preparation.RunAsync(keepAllZero: true, keepBitmaps: true).ConfigureAwait(false);
+        await amend.RaiseAsync(options).ConfigureAwait(false);
+        if (options.Size is { } size && size != Length)
+        {
+            await ResizeAsync(size, Preallocation.Off).ConfigureAwait(false);
+        }
+
+        await amend.ReshapeAsync(options, Length).ConfigureAwait(false);
     }
 
     /// <inheritdoc/>
