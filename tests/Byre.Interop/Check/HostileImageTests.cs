@@ -1,3 +1,4 @@
+using Byre.Blockdev;
 using System.Buffers.Binary;
 using System.Diagnostics;
 using System.Text;
@@ -137,7 +138,9 @@ public sealed class HostileImageTests : IDisposable
         int status;
         if (words[0] == "io")
         {
-            status = await new IoApplet(output, TextReader.Null, synchronized, "qemu-io", new IoOpener(synchronized.WriteLine)).RunAsync(words[1..]);
+            using var secrets = new SecretStore();
+            var applet = new IoApplet(output, TextReader.Null, synchronized, "qemu-io", new IoOpener(synchronized.WriteLine, secrets)) { Secrets = secrets };
+            status = await applet.RunAsync(words[1..]);
         }
         else
         {

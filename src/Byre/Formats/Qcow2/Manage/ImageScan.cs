@@ -256,19 +256,17 @@ internal sealed class ImageScan
         }
     }
 
+    /// <summary>What the header leads to as a LUKS header is in use, whether or not the image is encrypted with it.</summary>
     private void ReferenceLuks()
     {
-        if (Header.CryptMethod == EncryptionHeader.Luks)
+        if (EncryptionHeader.TryPlaceOf(Header, out var offset, out var length) is not { } problem)
         {
-            if (EncryptionHeader.TryPlaceOf(Header, out var offset, out var length) is { } problem)
-            {
-                Findings.Corruption(
-                    CheckFindingKind.HeaderField, 1, CheckRemedy.None, new(null, CheckTable.Header), Findings.WantsLines ? problem : null);
-            }
-            else
-            {
-                Reference(MetadataKind.Header, offset, length, "the LUKS header");
-            }
+            Reference(MetadataKind.Header, offset, length, "the LUKS header");
+        }
+        else if (Header.CryptMethod == EncryptionHeader.Luks)
+        {
+            Findings.Corruption(
+                CheckFindingKind.HeaderField, 1, CheckRemedy.None, new(null, CheckTable.Header), Findings.WantsLines ? problem : null);
         }
     }
 
