@@ -52,11 +52,6 @@ internal static class ConvertCommand
         var sources = await ConvertSources.OpenAsync(options, sourceCache, context).ConfigureAwait(false);
         await using (sources.ConfigureAwait(false))
         {
-            if (options.Snapshot is { } snapshot)
-            {
-                throw new ImgFailure($"The snapshot '{snapshot}' cannot be read: internal snapshots are not supported by this version");
-            }
-
             var copiesBitmaps = options.Arguments.Has("bitmaps");
             if (copiesBitmaps)
             {

@@ -26,12 +26,23 @@ internal sealed class ConvertSources : IAsyncDisposable
     public static async Task<ConvertSources> OpenAsync(ConvertOptions options, CacheMode cache, ImgContext context)
     {
         var result = new ConvertSources();
+        var snapshot = options.Snapshot is { } text ? SnapshotSource.Parse(text) : null;
+        if (snapshot is not null && options.Sources.Count > 1)
+        {
+            throw new ImgFailure("A snapshot (-l) is read of one image, and several are named");
+        }
+
         try
         {
             foreach (var name in options.Sources)
             {
                 var image = await OpenOneAsync(options, name, cache, context).ConfigureAwait(false);
                 result.images.Add(image);
+                if (snapshot is not null)
+                {
+                    await SnapshotSource.ShowAsync(image, snapshot, name).ConfigureAwait(false);
+                }
+
                 result.edges.Add(image.Edge);
                 if (image.Edge.Length > long.MaxValue - result.Length)
                 {

@@ -1,6 +1,7 @@
 using Byre.Formats.Luks;
 using Byre.Formats.Qcow2.Layout;
 using Byre.Formats.Qcow2.Manage;
+using Byre.Nodes;
 
 namespace Byre.Cli.Img;
 
@@ -32,7 +33,7 @@ internal sealed record ImageReport
     public string? FullBackingName { get; init; }
 
     /// <summary>Internal snapshots.</summary>
-    public IReadOnlyList<Qcow2SnapshotInfo> Snapshots { get; init; } = [];
+    public IReadOnlyList<SnapshotInfo> Snapshots { get; init; } = [];
 
     /// <summary>Persistent bitmaps.</summary>
     public IReadOnlyList<Qcow2BitmapInfo> Bitmaps { get; init; } = [];

@@ -20,6 +20,7 @@ internal static class ImgApplet
         new("measure", "tell how long the file of a new image becomes", MeasureCommand.Usage, MeasureCommand.RunAsync) { OnlyReads = true, Answers = true },
         new("rebase", "give an image another backing file", RebaseCommand.Usage, RebaseCommand.RunAsync),
         new("resize", "make an image longer or shorter", ResizeCommand.Usage, ResizeCommand.RunAsync),
+        new("snapshot", "list, take, apply and delete internal snapshots", SnapshotCommand.Usage, SnapshotCommand.RunAsync),
     ];
 
     /// <summary>The verb of a name, or null.</summary>

@@ -83,40 +83,10 @@ internal static class InfoText
             }
         }
 
-        AddSnapshots(text, report, level);
+        SnapshotText.Add(text, report.Snapshots, level * Indent);
         text.Append(' ', level * Indent).Append("Format specific information:\n");
         Qcow2Facts.Tell(header, report.Luks, report.Bitmaps, new TextFacts(text, level + 1));
     }
-
-    private static void AddSnapshots(StringBuilder text, ImageReport report, int level)
-    {
-        if (report.Snapshots.Count == 0)
-        {
-            return;
-        }
-
-        text.Append(' ', level * Indent).Append("Snapshot list:\n");
-        Row(text, level, "ID", "TAG", "VM_SIZE", "DATE", "VM_CLOCK", "ICOUNT");
-        foreach (var s in report.Snapshots)
-        {
-            var date = DateTimeOffset.FromUnixTimeSeconds(s.DateSeconds).ToLocalTime();
-            var milliseconds = s.VmClockNanoseconds / 1_000_000;
-            var seconds = milliseconds / 1000;
-            Row(
-                text,
-                level,
-                s.Id,
-                s.Name,
-                HumanSize.Of((long)Math.Min(s.VmStateSize, long.MaxValue)),
-                date.ToString("yyyy-MM-dd HH:mm:ss", CultureInfo.InvariantCulture),
-                string.Create(CultureInfo.InvariantCulture, $"{seconds / 3600:D4}:{seconds / 60 % 60:D2}:{seconds % 60:D2}.{milliseconds % 1000:D3}"),
-                s.Icount?.ToString(CultureInfo.InvariantCulture) ?? "--");
-        }
-    }
-
-    private static void Row(StringBuilder text, int level, string id, string tag, string size, string date, string clock, string icount) => text
-        .Append(' ', level * Indent)
-        .Append(CultureInfo.InvariantCulture, $"{PlainText.LineOf(id),-7} {PlainText.LineOf(tag),-16} {size,8} {date,19} {clock,15} {icount,10}\n");
 
     private static void Line(StringBuilder text, int level, string name, string value) =>
         text.Append(' ', level * Indent).Append(name).Append(": ").Append(PlainText.LineOf(value)).Append('\n');

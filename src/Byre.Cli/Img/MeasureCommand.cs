@@ -22,6 +22,8 @@ internal static class MeasureCommand
           FILENAME                  measure a copy of this image
           -f, --format FMT          its format (looked for if not given)
           --image-opts              FILENAME is a list of options, not a file name
+          -l, --snapshot SNAP       measure a copy of an internal snapshot: snapshot.id=ID,snapshot.name=NAME, or an
+                                    id or a name
           -U, --force-share         open it even if somebody else is writing it
           --output human|json       for people (default) or for programs
           --object OBJDEF           define an object (a secret, for one)
@@ -78,10 +80,6 @@ internal static class MeasureCommand
         }
 
         ImgImages.CheckFormat(arguments, "format");
-        if (arguments.Has("snapshot"))
-        {
-            throw new ImgFailure("Internal snapshots (-l) cannot be measured yet");
-        }
     }
 
     private static async ValueTask<Qcow2Measure> MeasureImageAsync(
@@ -96,6 +94,11 @@ internal static class MeasureCommand
             ImgImages.Reading(share)).ConfigureAwait(false);
         await using (image.ConfigureAwait(false))
         {
+            if (arguments.Value("snapshot") is { } snapshot)
+            {
+                await SnapshotSource.ShowAsync(image, SnapshotSource.Parse(snapshot), name).ConfigureAwait(false);
+            }
+
             var report = target == "qcow2" && BackingChain.SkipFilters(image.Node).DriverName == "qcow2"
                 ? await new ImageInspector(context, share).InspectAsync(name, arguments.Has("image-opts"), image.FormatName).ConfigureAwait(false)
                 : null;

@@ -198,6 +198,13 @@ public abstract class BlockNode : IAsyncDisposable
     public ValueTask<Drain> DrainAsync() => Drain.BeginAsync(this);
 
     /// <summary>
+    /// For a driver that changes what all of its requests rely on: as <see cref="DrainAsync"/>. The driver's own requests to its
+    /// children pass.
+    /// </summary>
+    /// <returns>What lets users' requests go on when it is disposed.</returns>
+    protected async ValueTask<IAsyncDisposable> HoldUsersAsync() => await Drain.BeginAsync(this).ConfigureAwait(false);
+
+    /// <summary>
     /// Writes back, closes and lets go of the children. Called once, when the last parent has left; a node that never had
     /// a parent is disposed by who made it.
     /// </summary>

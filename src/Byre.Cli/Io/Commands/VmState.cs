@@ -1,3 +1,4 @@
+using Byre.Graph;
 using Byre.Nodes;
 
 namespace Byre.Cli.Io.Commands;
@@ -16,15 +17,14 @@ internal static class VmState
 
     /// <summary>Reads state.</summary>
     public static ValueTask ReadAsync(BlockEdge edge, long offset, Memory<byte> buffer) =>
-        ValueTask.FromException(NotSupported(edge, offset, buffer.Length));
+        StoreOf(edge) is { } store ? store.ReadVmStateAsync(offset, buffer) : ValueTask.FromException(NotSupported(edge, offset));
 
     /// <summary>Writes state.</summary>
     public static ValueTask WriteAsync(BlockEdge edge, long offset, ReadOnlyMemory<byte> data) =>
-        ValueTask.FromException(NotSupported(edge, offset, data.Length));
+        StoreOf(edge) is { } store ? store.WriteVmStateAsync(offset, data) : ValueTask.FromException(NotSupported(edge, offset));
 
-    private static BlockException NotSupported(BlockEdge edge, long offset, long length) => new(
-        ErrorCode.NotSupported,
-        $"The {edge.Node.DriverName} driver keeps no machine state ({length} bytes wanted).",
-        edge.Node.Name,
-        offset);
+    private static IVmStateStore? StoreOf(BlockEdge edge) => BackingChain.SkipFilters(edge.Node) as IVmStateStore;
+
+    private static BlockException NotSupported(BlockEdge edge, long offset) => new(
+        ErrorCode.NotSupported, $"The {edge.Node.DriverName} driver keeps no machine state", edge.Node.Name, offset);
 }

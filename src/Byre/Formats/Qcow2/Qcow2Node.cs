@@ -12,7 +12,7 @@ namespace Byre.Formats.Qcow2;
 
 /// <summary>A qcow2 image: wires the classes that do the work.</summary>
 public sealed class Qcow2Node : BlockNode, IBackedNode, IKnownZero, IImageCheck, ICopyRangeTarget, IIncompleteMark,
-    IEmptiable, IBackingReference, IKeySlots, IPersistentBitmaps
+    IEmptiable, IBackingReference, IKeySlots, IPersistentBitmaps, ISnapshotStore, IVmStateStore
 {
     private readonly BlockEdge[] children;
     private readonly Qcow2OpenOptions options;
@@ -32,7 +32,9 @@ public sealed class Qcow2Node : BlockNode, IBackedNode, IKnownZero, IImageCheck,
     private readonly WritePreparation preparation;
     private readonly ImageEncryption? encryption;
     private readonly PersistentBitmaps bitmaps;
+    private readonly Snapshots snapshots;
     private long length;
+    private bool showsSnapshot;
 
     private Qcow2Node(
         BlockEdge file, BlockEdge? dataFile, BlockEdge? backing, Qcow2OpenOptions options, HeaderStore headers, ResidentTable l1Table, ResidentTable refcountTable,
@@ -71,7 +73,7 @@ public sealed class Qcow2Node : BlockNode, IBackedNode, IKnownZero, IImageCheck,
         preparation = new WritePreparation(headers, round, options.LazyRefcounts, bitmaps.BeforeChangeAsync);
         var map = new GuestMap(file, gate, l1, l2, headers, allocator, quarantine, guard);
         compressed = new CompressedClusters(file, map, headers, options.Blocking);
-        var reads = new ReadPath(data, backing, map, compressed);
+        var reads = new ReadPath(data, backing, map, compressed, () => Length);
         var claims = new InFlightAllocations();
         var writes = new WritePath(dataFile, data, map, reads, allocator, claims, guard, headers, options.PassDiscardOther, () => Length);
         var compressedWrites = new CompressedWrites(
@@ -79,13 +81,18 @@ public sealed class Qcow2Node : BlockNode, IBackedNode, IKnownZero, IImageCheck,
         var kernelWrites = new KernelWrites(file, map, writes, claims);
         var isRaw = dataFile is not null && (header.Autoclear & AutoclearFeatures.RawExternalData) != 0;
         var zeroes = new ZeroAndDiscard(dataFile, backing, map, reads, writes, claims, isRaw, options, () => Length);
-        resize = new Resize(file, dataFile, backing, gate, l1, headers, allocator, guard, map, IsEncrypted, reads, writes, zeroes, round, roundLock, claims, isRaw);
+        var growth = new L1Growth(file, gate, l1, headers, allocator, guard, round, roundLock);
+        resize = new Resize(file, dataFile, backing, growth, headers, allocator, map, IsEncrypted, reads, writes, zeroes, round, claims, isRaw);
         emptying = new Emptying(
             file, gate, l1, l2, refcounts, refcountTable, headers, allocator, guard, zeroes, round, options.PassDiscardRequest);
         amend = new Amend(file, headers, allocator, guard, round, new AmendZeroes(map, writes, zeroes, headers, round));
         reference = new BackingReference(file.Node.FileName, headers, round);
         var pressure = new WriteBackPressure(l2, quarantine, round);
         requests = new GuestRequests(epochs, pressure, preparation, headers, data, map, reads, writes, compressedWrites, kernelWrites, zeroes);
+        var work = new SnapshotWork(
+            file, gate, l1, refcountTable, l2, refcounts, headers, allocator, guard, round, preparation, options.PassDiscardSnapshot);
+        var state = new VmStateArea(headers, preparation, growth, l1, map, requests, zeroes, round);
+        snapshots = new Snapshots(work, state, gate, HoldUsersAsync, () => Length, v => Volatile.Write(ref length, v));
         if (options.CacheCleanInterval > TimeSpan.Zero)
         {
             cleaner = new CacheCleaner(options.CacheCleanInterval, l2, refcounts);
@@ -143,7 +150,8 @@ public sealed class Qcow2Node : BlockNode, IBackedNode, IKnownZero, IImageCheck,
 
     /// <inheritdoc/>
     public bool IsKnownZero =>
-        Backing is null && Header.BackingFile is null && ((Header.Autoclear & AutoclearFeatures.AllZero) != 0 || l1.IsAllZero);
+        Backing is null && Header.BackingFile is null
+        && ((!showsSnapshot && (Header.Autoclear & AutoclearFeatures.AllZero) != 0) || l1.IsAllZero);
 
     /// <summary>What metadata is where.</summary>
     internal OverlapGuard Guarded { get; }
@@ -211,6 +219,11 @@ public sealed class Qcow2Node : BlockNode, IBackedNode, IKnownZero, IImageCheck,
         foreach (var child in node.children)
         {
             child.Parent = node;
+        }
+
+        if (options.Snapshot is { } snapshot)
+        {
+            await node.ShowSnapshotAsync(snapshot).ConfigureAwait(false);
         }
 
         return node;
@@ -312,6 +325,53 @@ public sealed class Qcow2Node : BlockNode, IBackedNode, IKnownZero, IImageCheck,
         headers.ThrowIfCorrupt();
         return encryption?.Volume is { } volume ? volume.ChangeSlotsAsync(change, force)
             : throw new BlockException(ErrorCode.NotSupported, $"The image '{File.Node.FileName}' has no key slots: it is not encrypted by LUKS", Name);
+    }
+
+    /// <inheritdoc/>
+    public ValueTask<IReadOnlyList<SnapshotInfo>> ListSnapshotsAsync() => snapshots.ListAsync();
+
+    /// <inheritdoc/>
+    public ValueTask<SnapshotInfo> CreateSnapshotAsync(SnapshotRequest request)
+    {
+        ArgumentNullException.ThrowIfNull(request);
+        return snapshots.CreateAsync(request);
+    }
+
+    /// <inheritdoc/>
+    public ValueTask ApplySnapshotAsync(SnapshotSelector which)
+    {
+        ArgumentNullException.ThrowIfNull(which);
+        return snapshots.ApplyAsync(which);
+    }
+
+    /// <inheritdoc/>
+    public ValueTask DeleteSnapshotAsync(SnapshotSelector which)
+    {
+        ArgumentNullException.ThrowIfNull(which);
+        return snapshots.DeleteAsync(which);
+    }
+
+    /// <inheritdoc/>
+    public async ValueTask ShowSnapshotAsync(SnapshotSelector which)
+    {
+        ArgumentNullException.ThrowIfNull(which);
+        if (!IsReadOnly)
+        {
+            throw new BlockException(ErrorCode.Invalid, $"A snapshot of the image '{FileName}' can be shown only where it is open for reading", FileName);
+        }
+
+        await snapshots.ShowAsync(which).ConfigureAwait(false);
+        showsSnapshot = true;
+    }
+
+    /// <inheritdoc/>
+    public ValueTask ReadVmStateAsync(long offset, Memory<byte> buffer) => snapshots.ReadStateAsync(offset, buffer);
+
+    /// <inheritdoc/>
+    public async ValueTask WriteVmStateAsync(long offset, ReadOnlyMemory<byte> data)
+    {
+        await snapshots.WriteStateAsync(offset, data).ConfigureAwait(false);
+        Flushes.MarkWritten();
     }
 
     /// <inheritdoc/>

@@ -1,4 +1,5 @@
 using Byre.Crypto;
+using Byre.Nodes;
 
 namespace Byre.Formats.Qcow2;
 
@@ -46,6 +47,9 @@ public sealed record Qcow2OpenOptions
 
     /// <summary>The passphrase of an encrypted image, as UTF-8, or null; not needed any more once the image is open.</summary>
     public SecretBytes? Passphrase { get; init; }
+
+    /// <summary>The snapshot that is shown instead of the disk, or null. It is only read.</summary>
+    public SnapshotSelector? Snapshot { get; init; }
 
     /// <summary>Refcounts are written late, under the dirty bit; null does as the image says.</summary>
     public bool? LazyRefcounts { get; init; }

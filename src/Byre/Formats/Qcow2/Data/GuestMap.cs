@@ -80,6 +80,9 @@ internal sealed class GuestMap
     /// <summary>The end of the range whose entries are in the same table.</summary>
     public long TableEnd(GuestOffset guest) => (geometry.L1Index(guest) + 1) << geometry.L1Shift;
 
+    /// <summary>Where the VM state begins: behind the disk, with tables of its own.</summary>
+    public long VmStateStart(long imageLength) => geometry.L1EntriesFor(imageLength) << geometry.L1Shift;
+
     /// <summary>There is a table for the range around an offset.</summary>
     public bool HasTable(GuestOffset guest) => TableFor(guest).HasTable;
 

@@ -75,6 +75,13 @@ internal sealed class GuestRequests(
         return pressure.RelieveAsync();
     }
 
+    /// <summary>Writes behind the disk, which stays as it is. The image is prepared for that.</summary>
+    public async ValueTask WriteBehindAsync(long offset, ReadOnlyMemory<byte> bytes)
+    {
+        var epoch = epochs.Enter();
+        await FinishWriteAsync(writes.WriteAsync(offset, bytes), epoch).ConfigureAwait(false);
+    }
+
     /// <summary>Lets the kernel copy whole clusters; returns the bytes copied from the front (see <see cref="KernelWrites"/>).</summary>
     public async ValueTask<long> CopyRangeAsync(long offset, BlockNode source, long sourceOffset, long length, CopyRangeMode mode)
     {

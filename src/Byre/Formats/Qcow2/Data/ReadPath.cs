@@ -6,7 +6,7 @@ using Byre.Nodes;
 namespace Byre.Formats.Qcow2.Data;
 
 /// <summary>Reads the guest's disk: host clusters that follow each other in one read of the file.</summary>
-internal sealed class ReadPath(DataClusters data, BlockEdge? backing, GuestMap map, CompressedClusters compressed)
+internal sealed class ReadPath(DataClusters data, BlockEdge? backing, GuestMap map, CompressedClusters compressed, Func<long> imageLength)
 {
     /// <summary>Reads. What is mapped, in memory and in one piece completes without waiting where the file does.</summary>
     public ValueTask ReadAsync(long guest, Memory<byte> buffer)
@@ -23,7 +23,8 @@ internal sealed class ReadPath(DataClusters data, BlockEdge? backing, GuestMap m
     public bool IsZero(SubclusterKind kind, long guest) => kind switch
     {
         SubclusterKind.ZeroPlain or SubclusterKind.ZeroAllocated => true,
-        SubclusterKind.UnallocatedPlain or SubclusterKind.UnallocatedAllocated => backing is null || guest >= backing.Length,
+        SubclusterKind.UnallocatedPlain or SubclusterKind.UnallocatedAllocated => backing is null || guest >= backing.Length
+            || guest >= map.VmStateStart(imageLength()), // no disk's content, whatever the backing layer holds there
         _ => false,
     };
 

@@ -314,12 +314,19 @@ internal sealed class WritePath(
     private bool HoldsData(in L2Entry entry) =>
         entry.IsCompressed || (entry.HasHost(map.Geometry) && (!map.HasSubclusters || entry.DataBits != 0));
 
-    private ValueTask<bool> IsZeroAsync(long start, long end) => reads.IsZeroAsync(start, Math.Min(end, imageLength()));
+    private ValueTask<bool> IsZeroAsync(long start, long end) => reads.IsZeroAsync(start, Math.Min(end, EndBehind(start)));
+
+    /// <summary>Where what is stored ends that an offset is a part of: the disk, or the VM state behind it, which has no end.</summary>
+    private long EndBehind(long guest)
+    {
+        var end = imageLength();
+        return guest < map.VmStateStart(end) ? end : long.MaxValue;
+    }
 
     /// <summary>Fills a buffer with what the guest's disk holds from an offset on; past its end zeroes.</summary>
     private async ValueTask FillAsync(long guest, Memory<byte> buffer, bool isZero)
     {
-        var there = isZero ? 0 : (int)Math.Clamp(imageLength() - guest, 0, buffer.Length);
+        var there = isZero ? 0 : (int)Math.Clamp(EndBehind(guest) - guest, 0, buffer.Length);
         buffer.Span[there..].Clear();
         if (there > 0)
         {

@@ -1,4 +1,5 @@
 using System.Text;
+using System.Text.Unicode;
 using Byre.Nodes;
 
 namespace Byre.Formats.Qcow2.Layout;
@@ -20,6 +21,12 @@ internal sealed record SnapshotEntry
 
     /// <summary>What a person calls it.</summary>
     internal required string Name { get; init; }
+
+    /// <summary>The id's bytes where they are no UTF-8, so that they stay as they are; else empty.</summary>
+    internal ReadOnlyMemory<byte> RawId { get; init; }
+
+    /// <summary>The name's bytes where they are no UTF-8; else empty.</summary>
+    internal ReadOnlyMemory<byte> RawName { get; init; }
 
     /// <summary>When it was taken: seconds since 1970.</summary>
     internal uint DateSeconds { get; init; }
@@ -47,7 +54,7 @@ internal sealed record SnapshotEntry
 
     /// <summary>Bytes of the entry as <see cref="Write"/> writes it, padding included.</summary>
     internal int Length => Padded(
-        FixedLength + KnownExtra + UnknownExtra.Length + Encoding.UTF8.GetByteCount(Id) + Encoding.UTF8.GetByteCount(Name));
+        FixedLength + KnownExtra + UnknownExtra.Length + BytesOf(Id, RawId).Length + BytesOf(Name, RawName).Length);
 
     /// <summary>How many bytes an entry takes, from its first 40: to know what to read.</summary>
     /// <exception cref="BlockException"><see cref="ErrorCode.TooLarge"/>: more than 1024 bytes of extra data.</exception>
@@ -87,6 +94,8 @@ internal sealed record SnapshotEntry
             throw CutOff(fileName);
         }
 
+        var (id, rawId) = TextOf(bytes.Slice(idAt, idLength));
+        var (name, rawName) = TextOf(bytes.Slice(idAt + idLength, nameLength));
         var icount = extra >= 24 ? HeaderFields.U64(bytes, FixedLength + 16) : ulong.MaxValue;
         return new SnapshotEntry
         {
@@ -100,8 +109,10 @@ internal sealed record SnapshotEntry
             Icount = icount == ulong.MaxValue ? null : icount,
             ExtraLength = extra,
             UnknownExtra = extra > KnownExtra ? bytes[(FixedLength + KnownExtra)..idAt].ToArray() : default,
-            Id = Encoding.UTF8.GetString(bytes.Slice(idAt, idLength)),
-            Name = Encoding.UTF8.GetString(bytes.Slice(idAt + idLength, nameLength)),
+            Id = id,
+            Name = name,
+            RawId = rawId,
+            RawName = rawName,
         };
     }
 
@@ -111,6 +122,13 @@ internal sealed record SnapshotEntry
     /// <returns>Bytes written.</returns>
     internal int Write(Span<byte> bytes, long diskSize)
     {
+        var id = BytesOf(Id, RawId);
+        var name = BytesOf(Name, RawName);
+        if (id.Length > ushort.MaxValue || name.Length > ushort.MaxValue)
+        {
+            throw new BlockException(ErrorCode.Invalid, "A snapshot's id and name may have at most 65535 bytes each.");
+        }
+
         var length = Length;
         bytes = bytes[..length];
         bytes.Clear();
@@ -126,16 +144,19 @@ internal sealed record SnapshotEntry
         HeaderFields.Put64(bytes, FixedLength + 16, Icount ?? ulong.MaxValue);
         UnknownExtra.Span.CopyTo(bytes[(FixedLength + KnownExtra)..]);
         var at = FixedLength + KnownExtra + UnknownExtra.Length;
-        var idLength = Encoding.UTF8.GetBytes(Id, bytes[at..]);
-        var nameLength = Encoding.UTF8.GetBytes(Name, bytes[(at + idLength)..]);
-        if (idLength > ushort.MaxValue || nameLength > ushort.MaxValue)
-        {
-            throw new BlockException(ErrorCode.Invalid, "A snapshot's id and name may have at most 65535 bytes each.");
-        }
-
-        PutU16(bytes, 12, idLength);
-        PutU16(bytes, 14, nameLength);
+        id.Span.CopyTo(bytes[at..]);
+        name.Span.CopyTo(bytes[(at + id.Length)..]);
+        PutU16(bytes, 12, id.Length);
+        PutU16(bytes, 14, name.Length);
         return length;
+    }
+
+    private static ReadOnlyMemory<byte> BytesOf(string text, ReadOnlyMemory<byte> raw) => raw.IsEmpty ? Encoding.UTF8.GetBytes(text) : raw;
+
+    private static (string Text, ReadOnlyMemory<byte> Raw) TextOf(ReadOnlySpan<byte> bytes)
+    {
+        var text = Encoding.UTF8.GetString(bytes);
+        return (text, Utf8.IsValid(bytes) ? default(ReadOnlyMemory<byte>) : bytes.ToArray());
     }
 
     private static int Padded(int length) => (length + 7) & ~7;

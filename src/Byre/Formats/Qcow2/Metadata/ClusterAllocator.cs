@@ -231,6 +231,17 @@ internal sealed class ClusterAllocator : RefcountBlocks
         Count = Math.Min(range.Count, SliceEntries - ((range.Offset.Value >> ClusterBits) % SliceEntries)),
     };
 
+    /// <summary>Counts changed on disk, past the cache, which holds none of them.</summary>
+    /// <param name="lowestFreed">The first cluster that became free by it.</param>
+    public void CountsChanged(long lowestFreed)
+    {
+        lock (Gate)
+        {
+            NextFree = Math.Min(NextFree, lowestFreed);
+            freeByte = 0;
+        }
+    }
+
     private async ValueTask PunchAsync(long first, long count, bool mayWriteBack)
     {
         for (var cluster = first; cluster < first + count;)

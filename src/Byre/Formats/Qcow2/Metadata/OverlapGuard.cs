@@ -11,7 +11,7 @@ internal sealed class OverlapGuard(OverlapChecks checks, int clusterBits)
 {
     private const int ChunkBits = 6;
 
-    private readonly ConcurrentDictionary<long, ushort[]> chunks = new();
+    private ConcurrentDictionary<long, ushort[]> chunks = new();
 
     /// <summary>A kind is checked.</summary>
     public bool Knows(OverlapChecks kind) => (checks & kind) != 0;
@@ -42,6 +42,12 @@ internal sealed class OverlapGuard(OverlapChecks checks, int clusterBits)
             }
         }
     }
+
+    /// <summary>A guard with the same checks, that knows of no metadata yet.</summary>
+    public OverlapGuard NewAlike() => new(checks, clusterBits);
+
+    /// <summary>Knows from now on what another one knows, which is not used any more. The caller holds the metadata lock.</summary>
+    public void TakeOver(OverlapGuard other) => chunks = other.chunks;
 
     /// <summary>What kind of metadata a write to the range would hit, or None.</summary>
     public OverlapChecks Find(HostOffset offset, long length)

@@ -152,6 +152,23 @@ internal sealed class SliceCache(BlockEdge file, Lock gate, int sliceSize, int l
         generation++;
     }
 
+    /// <summary>Drops all slices, of which none is dirty: what they are read from changes past the cache. Takes the lock.</summary>
+    public void DropAll()
+    {
+        lock (gate)
+        {
+            for (var i = resident.Count - 1; i >= 0; i--)
+            {
+                if (resident[i] is { IsDirty: false, IsWriting: false } slice)
+                {
+                    Remove(slice);
+                }
+            }
+
+            generation++;
+        }
+    }
+
     /// <summary>Drops the slices that nobody used since the last call. Takes the lock.</summary>
     public void DropUnused()
     {

@@ -15,6 +15,11 @@ internal sealed class WritePreparation(
     /// <summary>The header is ready for every change.</summary>
     public bool IsDone => Volatile.Read(ref isDone);
 
+    /// <summary>
+    /// The image needs a repair that only its next opening can make: it keeps the dirty bit when it is closed.
+    /// </summary>
+    public bool KeepsDirty { get; set; }
+
     /// <summary>Makes the header ready, durably.</summary>
     /// <param name="keepAllZero">The change leaves an image that reads as zeroes as it is.</param>
     /// <param name="keepBitmaps">The change is none that bitmaps record.</param>
@@ -61,7 +66,7 @@ internal sealed class WritePreparation(
     public async ValueTask CloseAsync()
     {
         await round.CleanAsync().ConfigureAwait(false);
-        if (hasSetDirty && !headers.IsCorrupt)
+        if (hasSetDirty && !KeepsDirty && !headers.IsCorrupt)
         {
             await headers.UpdateAsync(h => h with { Incompatible = h.Incompatible & ~IncompatibleFeatures.Dirty }).ConfigureAwait(false);
         }
