@@ -109,6 +109,20 @@ internal sealed class DamagedImage(byte[] bytes)
         Put(at + 24, 12345);
     }
 
+    /// <summary>An entry says that it may be written in place, and its cluster's count is not 1.</summary>
+    public bool HasUnsafeFlag()
+    {
+        var counts = Counts();
+        var isUnsafe = false;
+        ChangeEntries(raw =>
+        {
+            var cluster = (long)(raw & OffsetMask) >> Header.ClusterBits;
+            isUnsafe |= (raw >> 63) != 0 && (cluster >= counts.Length || counts[cluster] != 1);
+            return raw;
+        });
+        return isUnsafe;
+    }
+
     private ulong Word(int at) => BinaryPrimitives.ReadUInt64BigEndian(bytes.AsSpan(at));
 
     private void Put(int at, ulong value) => BinaryPrimitives.WriteUInt64BigEndian(bytes.AsSpan(at), value);
