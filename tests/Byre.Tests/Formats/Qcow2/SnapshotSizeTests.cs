@@ -90,6 +90,29 @@ public class SnapshotSizeTests
     }
 
     [Fact]
+    public async Task Vm_state_is_not_leaked_when_the_disk_is_made_shorter_or_longer()
+    {
+        var file = TestImage.Create(6 * Mebi, "cluster_size=4k");
+        await using (var image = await TestImage.OpenAsync(file))
+        {
+            await ((IVmStateStore)image.Node).WriteVmStateAsync(0, TestImage.Bytes(100_000, 1));
+            await ((ISnapshotStore)image.Node).CreateSnapshotAsync(new SnapshotRequest { Name = "s" });
+            await ((IVmStateStore)image.Node).WriteVmStateAsync(50_000, TestImage.Bytes(100_000, 2));
+            await image.ResizeAsync(Mebi);
+        }
+
+        await TestImage.CheckAsync(file, "shorter");
+        await using (var image = await TestImage.OpenAsync(file))
+        {
+            await ((IVmStateStore)image.Node).WriteVmStateAsync(0, TestImage.Bytes(100_000, 1));
+            await image.ResizeAsync(9 * Mebi);
+            Assert.Equal(new byte[9 * Mebi], await TestImage.ReadAsync(image, 0, 9 * Mebi));
+        }
+
+        await TestImage.CheckAsync(file, "longer");
+    }
+
+    [Fact]
     public async Task There_is_an_end_to_vm_state()
     {
         var file = TestImage.Create(Mebi, "cluster_size=512");

@@ -80,6 +80,9 @@ internal sealed class GuestMap
     /// <summary>The end of the range whose entries are in the same table.</summary>
     public long TableEnd(GuestOffset guest) => (geometry.L1Index(guest) + 1) << geometry.L1Shift;
 
+    /// <summary>Where the range ends that the tables can map: behind the disk, and behind the VM state.</summary>
+    public long MappedEnd => (long)l1.Count << geometry.L1Shift;
+
     /// <summary>Where the VM state begins: behind the disk, with tables of its own.</summary>
     public long VmStateStart(long imageLength) => geometry.L1EntriesFor(imageLength) << geometry.L1Shift;
 

@@ -69,7 +69,7 @@ internal sealed class Resize(
     {
         await headers.UpdateAsync(h => h with { Size = length }).ConfigureAwait(false);
         setLength(length);
-        await CutAsync(length, before).ConfigureAwait(false);
+        await CutAsync(length, Math.Max(before, map.MappedEnd)).ConfigureAwait(false); // VM state goes, too: its place is another now
         map.DropTablesBeyond(length);
         await round.CleanAsync().ConfigureAwait(false);
         await allocator.CutFileAsync(round).ConfigureAwait(false);

@@ -9,7 +9,6 @@ internal sealed class VmStateArea(
     HeaderStore headers,
     WritePreparation preparation,
     L1Growth growth,
-    ResidentTable l1,
     GuestMap map,
     GuestRequests requests,
     ZeroAndDiscard zeroes,
@@ -52,7 +51,7 @@ internal sealed class VmStateArea(
     public async ValueTask DropAsync(long diskSize)
     {
         var start = map.VmStateStart(diskSize);
-        await zeroes.CutAsync(start, (long)l1.Count << map.Geometry.L1Shift).ConfigureAwait(false);
+        await zeroes.CutAsync(start, map.MappedEnd).ConfigureAwait(false);
         map.DropTablesBeyond(start);
         await round.CleanAsync().ConfigureAwait(false);
     }
