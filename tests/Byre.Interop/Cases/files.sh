@@ -18,3 +18,13 @@ head -c 60 base.q >stub.q
 head -c 65536 /dev/zero | tr '\0' G >garbage
 qemu-img create -q -f raw sparse.raw 4M
 qemu-io -f raw -c 'write -q 1M 64k' sparse.raw
+qemu-img create -q -f qcow2 snap.q 4M # two snapshots; the first says of itself what a running machine's would
+qemu-io -f qcow2 -c 'write -q -P 1 0 1M' snap.q
+qemu-img snapshot -c s snap.q
+entry=$(od -An -tu8 --endian=big -j64 -N8 snap.q | tr -d ' ')
+printf '\x11\x22\x33\x44\x00\x00\x00\x05\x00\x12\x34\x56\x78\x9a\xbc\xde' | dd of=snap.q bs=1 seek=$((entry + 16)) conv=notrunc status=none
+printf '\x00\x00\x00\x01\x23\x45\x67\x89' | dd of=snap.q bs=1 seek=$((entry + 40)) conv=notrunc status=none
+printf '\xff\xff\xff\xff\xff\xff\xff\xff' | dd of=snap.q bs=1 seek=$((entry + 56)) conv=notrunc status=none
+qemu-io -f qcow2 -c 'write -q -P 2 512k 1M' snap.q
+qemu-img snapshot -c two snap.q
+qemu-io -f qcow2 -c 'write -q -P 3 0 64k' -c 'write -q -b -P 4 0 64k' snap.q
