@@ -47,7 +47,8 @@ internal static class ImgOptions
         var text = new StringBuilder(withFile ? "Supported options:\n" : $"Supported {format} options:\n");
         foreach (var option in options)
         {
-            if (!withFile && (option.Name is "nocow" or "extent_size_hint" || (format == "raw" && option.Name != "size")))
+            if (!withFile && (option.Name is "nocow" or "extent_size_hint" || (format == "raw" && option.Name != "size")
+                || (format == "luks" && option.Name == "preallocation")))
             {
                 continue;
             }

@@ -20,7 +20,8 @@ public static class FormatMagic
             _ when sector.StartsWith("vhdxfile"u8) => "vhdx",
             _ when sector.StartsWith("conectix"u8) => "vpc",
             _ when sector.StartsWith("WithoutFreeSpace"u8) || sector.StartsWith("WithouFreSpacExt"u8) => "parallels",
-            _ when sector.StartsWith("LUKS\xba\xbe"u8[..4]) && sector.Length > 5 && sector[4] == 0xba && sector[5] == 0xbe => "luks",
+            _ when sector.StartsWith("LUKS\xba\xbe"u8[..4]) && sector.Length > 7 && sector[4] == 0xba && sector[5] == 0xbe
+                && sector[6] == 0 && sector[7] == 1 => "luks",
             _ when sector.StartsWith("Bochs Virtual HD Image"u8) => "bochs",
             _ when sector.Length >= 68 && sector[64] == 0x7f && sector[65] == 0x10 && sector[66] == 0xda && sector[67] == 0xbe => "vdi",
             _ => null,

@@ -22,7 +22,8 @@ public class FormatMagicTests
     [InlineData("conectix", "vpc")]
     [InlineData("WithoutFreeSpace", "parallels")]
     [InlineData("WithouFreSpacExt", "parallels")]
-    [InlineData("LUKS\u00ba\u00be", "luks")]
+    [InlineData("LUKS\u00ba\u00be\u0000\u0001", "luks")]
+    [InlineData("LUKS\u00ba\u00be\u0000\u0002", null)] // version 2: to QEMU's tools it is raw
     [InlineData("LUKS\u00ba\u00bf", null)]
     [InlineData("LUKS", null)]
     [InlineData("Bochs Virtual HD Image", "bochs")]
