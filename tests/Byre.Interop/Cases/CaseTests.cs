@@ -20,6 +20,8 @@ public sealed partial class CaseTests : IDisposable
 
     public static TheoryData<string> Img10() => Read("img10.txt");
 
+    public static TheoryData<string> Bitmap() => Read("bitmap.txt");
+
     public static TheoryData<string> Bad() => Read("bad.txt");
 
     public static TheoryData<string> Block() => Read("block.txt");
@@ -37,6 +39,10 @@ public sealed partial class CaseTests : IDisposable
     [Qemu10Theory]
     [MemberData(nameof(Img10))]
     public Task Img_runs_as_with_QEMU_10(string line) => CompareAsync(line, Qemu10TheoryAttribute.Directory);
+
+    [Qemu10Theory]
+    [MemberData(nameof(Bitmap))]
+    public Task Bitmaps_are_kept_as_by_QEMU_10(string line) => CompareAsync(line, Qemu10TheoryAttribute.Directory);
 
     /// <summary>As root, but without the powers of root, so that files' permissions count; "full" is a file system of 1 MiB.</summary>
     [RootTheory]

@@ -28,3 +28,21 @@ printf '\xff\xff\xff\xff\xff\xff\xff\xff' | dd of=snap.q bs=1 seek=$((entry + 56
 qemu-io -f qcow2 -c 'write -q -P 2 512k 1M' snap.q
 qemu-img snapshot -c two snap.q
 qemu-io -f qcow2 -c 'write -q -P 3 0 64k' -c 'write -q -b -P 4 0 64k' snap.q
+qemu-img create -q -f qcow2 bm.q 4M # bitmaps: one that records, with 64 KiB and 192 KiB in it, and one that does not
+qemu-img bitmap --add bm.q on
+qemu-img bitmap --add -g 4k bm.q off
+qemu-io -f qcow2 -c 'write -q 1M 64k' -c 'write -q 3M 192k' bm.q
+qemu-img bitmap --disable bm.q off
+qemu-io -f qcow2 -c 'write -q 2M 4k' bm.q
+qemu-img create -q -f qcow2 bm8.q 8M
+qemu-img bitmap --add bm8.q on
+cp bm.q used.q # the first bitmap was left in use: its flags are the last byte of 4
+printf '\003' | dd of=used.q bs=1 conv=notrunc status=none seek=$((0x$(od -An -tx1 -j$(($(LC_ALL=C grep -obUaP '\x23\x85\x28\x75\x00\x00\x00\x18' bm.q | head -1 | cut -d: -f1) + 24)) -N8 bm.q | tr -d ' ') + 15))
+cat >dump <<'END'
+# dump IMAGE BITMAP: what is dirty, as QEMU's server tells it
+qemu-nbd -r -f qcow2 -k "$PWD/s$$" -B "$2" --fork "$1" && nbdinfo --map="qemu:dirty-bitmap:$2" "nbd+unix:///?socket=$PWD/s$$"
+END
+cat >facts <<'END'
+# facts IMAGE: what info tells of it, without lengths on the host and what QEMU does not know
+qemu-img info "$1" | grep -v -e 'disk size' -e 'file length' -e 'all zero'; qemu-img check -q "$1"
+END

@@ -12,8 +12,8 @@ internal static class BitmapDirectory
     /// <summary>The longest a stored bitmap may be, in bytes; the same bound as QEMU's.</summary>
     internal const long MaxBitmapBytes = 512L << 20;
 
-    /// <summary>The most bits a stored bitmap may have: QEMU asks for no more bits than it allows bytes.</summary>
-    internal const long MaxBits = 512L << 20;
+    /// <summary>The most bits that fit into it.</summary>
+    internal const long MaxBits = MaxBitmapBytes * 8;
 
     /// <summary>Reads a directory, and checks every entry.</summary>
     /// <param name="bytes">The directory.</param>
