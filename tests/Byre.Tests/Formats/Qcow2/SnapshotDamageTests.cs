@@ -31,6 +31,7 @@ public class SnapshotDamageTests
         { "L1 entries", uint.MaxValue, true, false, false },
         { "disk size", 1UL << 63, true, false, true },
         { "disk size", 1UL << 62, true, false, true },
+        { "disk size", 1000, true, false, true },
         { "L1 entry", 512, true, false, false },
         { "L1 entry", 1UL << 40, true, false, false },
         { "L1 entry", 0x00ff_ffff_ffff_f000, true, false, false },

@@ -11,6 +11,8 @@ namespace Byre.Formats.Qcow2.Manage;
 /// </summary>
 internal sealed class SnapshotApplication(SnapshotWork work, Lock gate)
 {
+    private const int Sector = 512;
+
     /// <summary>Applies it.</summary>
     /// <param name="entry">The snapshot.</param>
     /// <param name="diskSize">The disk's length now, in bytes; snapshots of old images do not say another.</param>
@@ -83,12 +85,12 @@ internal sealed class SnapshotApplication(SnapshotWork work, Lock gate)
         }
     }
 
-    /// <summary>The disk's length when the snapshot was taken.</summary>
+    /// <summary>The disk's length when the snapshot was taken: whole sectors.</summary>
     /// <exception cref="BlockException"><see cref="ErrorCode.Corrupt"/>: it cannot be.</exception>
     private long LengthOf(SnapshotEntry entry, long diskSize, string name)
     {
         var length = entry.DiskSize ?? (ulong)diskSize;
-        return length <= (ulong)ImageGeometry.From(work.Header).MaxSize
+        return length % Sector == 0 && length <= (ulong)ImageGeometry.From(work.Header).MaxSize
             ? (long)length
             : throw new BlockException(ErrorCode.Corrupt, $"The snapshot '{entry.Name}' of the image '{name}' has an impossible disk size ({length} bytes)", name);
     }
