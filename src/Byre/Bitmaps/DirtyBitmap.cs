@@ -68,7 +68,7 @@ public sealed class DirtyBitmap
     public bool IsPersistent { get; internal set; }
 
     /// <summary>What it says must not be trusted; it can only be removed.</summary>
-    public bool IsInconsistent { get; }
+    public bool IsInconsistent { get; private set; }
 
     /// <summary>It belongs to an image that is open for reading only.</summary>
     public bool IsReadOnly
@@ -300,6 +300,11 @@ public sealed class DirtyBitmap
             if (newLength == length || (growsOnly && newLength < length))
             {
                 return;
+            }
+
+            if (growsOnly && BitsFor(newLength) > HierarchicalBitmap.MaxLength)
+            {
+                (isEnabled, IsInconsistent) = (false, true); // a file that grew past all bounds cannot be told of
             }
 
             if (!IsInconsistent)

@@ -140,6 +140,39 @@ public class DirtyBitmapTests
         Assert.True(bitmap.IsDirty(32_768));
     }
 
+    [Theory]
+    [InlineData(0L, 0L)]
+    [InlineData(1024L, 1024L)]
+    [InlineData(-1L, 4096L)]
+    public async Task What_the_kernel_copied_is_recorded_and_all_of_it_where_that_fails(long copied, long recorded)
+    {
+        var node = new FailingNode(1 << 20) { Copied = copied };
+        await using var edge = new BlockEdge(node, ChildRole.None, All);
+        await using var source = new BlockEdge(new MemoryNode(new byte[1 << 20]), ChildRole.None, All);
+        var bitmap = Follow(node);
+        try
+        {
+            Assert.Equal(copied, await edge.CopyRangeAsync(8192, source.Node, 0, 4096, default));
+        }
+        catch (BlockException) when (copied < 0)
+        {
+            // as it should
+        }
+
+        Assert.Equal(recorded, bitmap.DirtyBytes);
+        Assert.True(recorded == 0 || bitmap.IsDirty(8192));
+    }
+
+    [Fact]
+    public async Task A_file_that_grows_takes_its_bitmaps_along()
+    {
+        var node = new MemoryNode(new byte[512]);
+        await using var edge = new BlockEdge(node, ChildRole.None, All);
+        var bitmap = Follow(node);
+        await Task.WhenAll(Enumerable.Range(0, 64).Select(i => Task.Run(() => edge.WriteAsync(i * 512, new byte[512]).AsTask())));
+        Assert.Equal((64 * 512, 64 * 512), (bitmap.Length, bitmap.DirtyBytes));
+    }
+
     [Fact]
     public async Task A_bitmap_follows_its_node_to_another_length()
     {
@@ -189,8 +222,10 @@ public class DirtyBitmapTests
     }
 
     /// <summary>Fails every change, at once or late.</summary>
-    private sealed class FailingNode(long length) : BlockNode
+    private sealed class FailingNode(long length) : BlockNode, ICopyRangeTarget
     {
+        public long Copied { get; init; }
+
         public bool IsLate { get; set; }
 
         public override string DriverName => "failing";
@@ -208,6 +243,18 @@ public class DirtyBitmapTests
         }
 
         public override ValueTask DiscardAsync(long offset, long length) => FailAsync();
+
+        public async ValueTask<long> CopyRangeAsync(long offset, BlockNode source, long sourceOffset, long length, CopyRangeMode mode)
+        {
+            if (Copied < 0)
+            {
+                await FailAsync();
+            }
+
+            return Copied;
+        }
+
+        public bool MayShareBlocks(BlockNode source) => false;
 
         public override ValueTask GetExtentsAsync(ExtentList extents, ExtentPrecision precision) => throw new NotSupportedException();
 

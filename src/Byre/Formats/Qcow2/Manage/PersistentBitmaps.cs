@@ -262,6 +262,7 @@ internal sealed class PersistentBitmaps(BlockEdge file, HeaderStore headers, Bit
             throw new BlockException(ErrorCode.TooLarge, $"The bitmap '{name}' would be too large for the image '{image}': give it a greater granularity", image);
         }
 
+        headers.Header.WithExtension(HeaderExtensionTypes.Bitmaps, new byte[BitmapsExtension.Length]).ToBytes(); // fits in a cluster
         var entry = NewEntry(granularity) with { NameLength = (ushort)Encoding.UTF8.GetByteCount(name) };
         if (bitmaps.Count >= BitmapsExtension.MaxBitmaps
             || bitmaps.Sum(b => b.Entry.Fixed.Length) + entry.Length > BitmapsExtension.MaxDirectoryBytes)
