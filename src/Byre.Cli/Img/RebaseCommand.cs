@@ -53,7 +53,7 @@ internal static class RebaseCommand
             throw new ImgHelpWanted();
         }
 
-        ImgObjects.Check(arguments);
+        ImgObjects.Load(context, arguments);
         if (arguments.Operands.Count != 1)
         {
             throw new ImgUsageException("name one image");

@@ -103,6 +103,7 @@ public partial class ArchitectureTests
     [Theory]
     [InlineData("Byre.Formats.Raw", "Byre.Formats.Qcow2")]
     [InlineData("Byre.Formats.Qcow2", "Byre.Formats.Raw")]
+    [InlineData("Byre.Formats.Luks", "Byre.Formats.Qcow2")]
     public void A_format_knows_no_other_format(string format, string other) => AssertNoUse(format, [other], allowed: []);
 
     /// <summary>The rooms of qcow2, from the bytes up: Layout, Metadata, Data, Manage. Layout does no I/O.</summary>
@@ -112,6 +113,13 @@ public partial class ArchitectureTests
     [InlineData("Data", "Manage")]
     public void The_rooms_of_qcow2_know_only_those_below(string room, params string[] above) => AssertNoUse(
         "Byre.Formats.Qcow2." + room, [.. above.Select(name => "Byre.Formats.Qcow2." + name)], allowed: []);
+
+    /// <summary>Crypto is bytes and keys: of the ground it has only the failures that it throws.</summary>
+    [Fact]
+    public void Crypto_knows_no_nodes() => AssertNoUse(
+        "Byre.Crypto",
+        ["Byre.Nodes", "Byre.Graph", "Byre.Requests", "Byre.Storage", "Byre.Formats", "Byre.Filters", "Byre.Jobs", "Byre.Bitmaps"],
+        allowed: ["Byre.Nodes.BlockException", "Byre.Nodes.ErrorCode"]);
 
     [Fact]
     public void The_layout_of_qcow2_does_no_input_or_output()
