@@ -1,6 +1,7 @@
 using Byre.Blockdev.Amend;
 using Byre.Blockdev.Create;
 using Byre.Blockdev.Options;
+using Byre.Formats.Luks;
 using Byre.Formats.Qcow2;
 using Byre.Formats.Qcow2.Manage;
 using Byre.Graph;
@@ -17,11 +18,12 @@ public static class ImageAmender
     /// <param name="image">The image, open for writing. Nobody else uses it.</param>
     /// <param name="options">Options as they were given, in their order; of two of a name the last one holds.</param>
     /// <param name="force">Changes of keys are made that may lock the image for ever.</param>
+    /// <param name="secrets">The secrets that options refer to, or null; they belong to the caller.</param>
     /// <exception cref="BlockException">
     /// <see cref="ErrorCode.Invalid"/>: an option is unknown, has no value of its kind, or is for creating images only.
     /// <see cref="ErrorCode.NotSupported"/>: nothing of such an image can be changed, or not that. Or a request failed.
     /// </exception>
-    public static async ValueTask AmendAsync(OpenImage image, IReadOnlyList<KeyValuePair<string, string?>> options, bool force)
+    public static async ValueTask AmendAsync(OpenImage image, IReadOnlyList<KeyValuePair<string, string?>> options, bool force, SecretStore? secrets = null)
     {
         ArgumentNullException.ThrowIfNull(image);
         ArgumentNullException.ThrowIfNull(options);
@@ -38,20 +40,37 @@ public static class ImageAmender
         }
 
         CheckNames(node.DriverName, known, given);
+        if (node is LuksNode volume)
+        {
+            await AmendKeysAsync(volume, KeySlotOptions.Read(given, secrets), force).ConfigureAwait(false);
+            return;
+        }
+
         var keys = OptionTree.Below(given, "encrypt");
         var set = new OptionSet(given);
         set.TakeBelow("encrypt");
         var typed = Read(set, (Qcow2Node)node);
+        var change = keys.Count == 0 ? null
+            : node is Qcow2Node { IsEncrypted: true } ? KeySlotOptions.Read(keys, secrets)
+            : throw Invalid($"The image is not encrypted: there is nothing to change for {Encryption}{keys.Keys.First()}");
         var drain = await node.DrainAsync().ConfigureAwait(false);
         await using (drain.ConfigureAwait(false))
         {
-            if (keys.Count > 0)
+            if (change is not null)
             {
-                await (node as IKeyAmendable ?? throw Invalid($"The image is not encrypted: there is nothing to change for {Encryption}{keys.Keys.First()}"))
-                    .AmendKeysAsync(keys, force).ConfigureAwait(false);
+                await ((IKeySlots)node).ChangeKeySlotsAsync(change, force).ConfigureAwait(false);
             }
 
             await ((Qcow2Node)node).AmendAsync(typed).ConfigureAwait(false);
+        }
+    }
+
+    private static async ValueTask AmendKeysAsync(LuksNode volume, KeySlotChange change, bool force)
+    {
+        var drain = await volume.DrainAsync().ConfigureAwait(false);
+        await using (drain.ConfigureAwait(false))
+        {
+            await volume.ChangeKeySlotsAsync(change, force).ConfigureAwait(false);
         }
     }
 

@@ -22,6 +22,16 @@ internal static class AmendOptions
         new("size", CreateOptionType.Size, "Length of the virtual disk"),
     ];
 
+    private static readonly CreateOption[] OfLuks =
+    [
+        .. OfQcow2.Where(o => o.Name.StartsWith("encrypt.", StringComparison.Ordinal)).Select(o => o with { Name = o.Name["encrypt.".Length..] }),
+    ];
+
     /// <summary>In alphabetical order; null for a format of which nothing can be changed.</summary>
-    public static IReadOnlyList<CreateOption>? Describe(string format) => format == "qcow2" ? OfQcow2 : null;
+    public static IReadOnlyList<CreateOption>? Describe(string format) => format switch
+    {
+        "qcow2" => OfQcow2,
+        "luks" => OfLuks,
+        _ => null,
+    };
 }

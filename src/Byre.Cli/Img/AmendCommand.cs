@@ -43,7 +43,7 @@ internal static class AmendCommand
             throw new ImgHelpWanted();
         }
 
-        ImgObjects.Check(arguments);
+        ImgObjects.Load(context, arguments);
         if (!arguments.Has("options"))
         {
             throw new ImgUsageException("say what is to be changed (-o)");
@@ -82,7 +82,7 @@ internal static class AmendCommand
                 throw new ImgFailure($"'{arguments.Operands[0]}' is opened for reading only");
             }
 
-            await progress.RunAsync(() => ImageAmender.AmendAsync(image, options, arguments.Has("force")).AsTask()).ConfigureAwait(false);
+            await progress.RunAsync(() => ImageAmender.AmendAsync(image, options, arguments.Has("force"), context.Secrets).AsTask()).ConfigureAwait(false);
         }
 
         progress.Report(new CopyProgress(1, 1));

@@ -48,7 +48,7 @@ internal static class BitmapCommand
         }
 
         var granularity = arguments.Value("granularity") is { } text ? ImgSize.Parse(text, "granularity") : 0;
-        ImgObjects.Check(arguments);
+        ImgObjects.Load(context, arguments);
         CheckWords(arguments);
         ImgImages.CheckFormat(arguments, "format");
         var name = arguments.Operands[0];
