@@ -49,8 +49,9 @@ internal sealed class ConvertTarget
     /// <summary>Makes the image, unless it exists already, and opens it.</summary>
     /// <param name="sources">What is to be copied into it.</param>
     /// <param name="cache">The cache mode.</param>
+    /// <param name="length">How much is copied, in bytes; null for all of them.</param>
     /// <exception cref="ImgFailure">It cannot be made or opened, or it is one of the files that are read: those are never touched.</exception>
-    public async Task<OpenImage> OpenAsync(ConvertSources sources, CacheMode cache)
+    public async Task<OpenImage> OpenAsync(ConvertSources sources, CacheMode cache, long? length = null)
     {
         if (!options.NoCreate)
         {
@@ -62,7 +63,7 @@ internal sealed class ConvertTarget
                 }
             }
 
-            await CreateAsync(sources.Length).ConfigureAwait(false);
+            await CreateAsync(length ?? sources.Length).ConfigureAwait(false);
         }
 
         // The passphrase that it was made with opens it.

@@ -9,12 +9,14 @@ internal static class ImgApplet
     public static IReadOnlyList<ImgVerb> Verbs { get; } =
     [
         new("amend", "change what an image is", AmendCommand.Usage, AmendCommand.RunAsync),
+        new("bench", "time requests to an image", BenchCommand.Usage, BenchCommand.RunAsync) { Answers = true },
         new("bitmap", "change the dirty bitmaps that an image keeps", BitmapCommand.Usage, BitmapCommand.RunAsync),
         new("check", "examine an image's metadata, and repair it", CheckCommand.Usage, CheckCommand.RunAsync) { Answers = true },
         new("commit", "write what an image holds into its backing file", CommitCommand.Usage, CommitCommand.RunAsync),
         new("compare", "tell whether two images read the same", CompareCommand.Usage, CompareCommand.RunAsync) { FailureStatus = CompareCommand.CannotOpen, Answers = true },
         new("convert", "copy images to a new one, in any format", ConvertHelp.Usage, ConvertCommand.RunAsync),
         new("create", "make an image", CreateCommand.Usage, CreateCommand.RunAsync),
+        new("dd", "copy blocks of an image to a new one", DdCommand.Usage, DdCommand.RunAsync),
         new("info", "tell what an image is", InfoCommand.Usage, InfoCommand.RunAsync) { OnlyReads = true, Answers = true },
         new("map", "tell where an image's data lies", MapCommand.Usage, MapCommand.RunAsync) { OnlyReads = true, Answers = true },
         new("measure", "tell how long the file of a new image becomes", MeasureCommand.Usage, MeasureCommand.RunAsync) { OnlyReads = true, Answers = true },

@@ -29,7 +29,7 @@ public sealed class CopyEngine
     /// <param name="target">The target: at least as long as the sources together, or growing when it is written.</param>
     /// <param name="options">How to copy.</param>
     /// <exception cref="BlockException">
-    /// <see cref="ErrorCode.Invalid"/>: the target is too short, or a base is named for several sources;
+    /// <see cref="ErrorCode.Invalid"/>: the target is too short, or a base or a part is named for several sources;
     /// <see cref="ErrorCode.TooLarge"/>: the sources together are too long.
     /// </exception>
     public CopyEngine(IReadOnlyList<BlockEdge> sources, BlockEdge target, CopyOptions options)
@@ -40,7 +40,13 @@ public sealed class CopyEngine
         ArgumentOutOfRangeException.ThrowIfLessThan(sources.Count, 1);
         ArgumentOutOfRangeException.ThrowIfNegative(options.SparseBytes);
         ArgumentOutOfRangeException.ThrowIfNegative(options.RateBytesPerSecond);
-        this.sources = new CopySources(sources);
+        var isWhole = options is { SourceOffset: 0, SourceLength: long.MaxValue };
+        if (!isWhole && sources.Count > 1)
+        {
+            throw new BlockException(ErrorCode.Invalid, "A part can be copied of a single image only.");
+        }
+
+        this.sources = isWhole ? new CopySources(sources) : new CopySources(sources[0], options.SourceOffset, options.SourceLength);
         this.target = target;
         this.options = options;
         if (options.BelowBase is not null && sources.Count > 1)

@@ -53,6 +53,12 @@ public sealed record CopyOptions
     /// </summary>
     public Action<long, BlockException>? Unreadable { get; init; }
 
+    /// <summary>What the copy leaves out at the source's front, in bytes. Needs a single source.</summary>
+    public long SourceOffset { get; init; }
+
+    /// <summary>How many bytes are copied at most. Needs a single source.</summary>
+    public long SourceLength { get; init; } = long.MaxValue;
+
     /// <summary>A layer of the source's chain; what only it or those below it have is left absent. Needs a single source.</summary>
     public BlockNode? BelowBase { get; init; }
 

@@ -24,6 +24,18 @@ internal sealed class CopySources
         }
     }
 
+    /// <summary>A part of one image.</summary>
+    /// <param name="source">The image.</param>
+    /// <param name="skip">What is left out at its front, at least 0.</param>
+    /// <param name="most">How much is taken at most, at least 0.</param>
+    public CopySources(BlockEdge source, long skip, long most)
+    {
+        ArgumentOutOfRangeException.ThrowIfNegative(skip);
+        ArgumentOutOfRangeException.ThrowIfNegative(most);
+        edges = [source];
+        starts = [-skip, Math.Min(most, Math.Max(0, source.Length - skip))];
+    }
+
     /// <summary>How many there are.</summary>
     public int Count => edges.Length;
 
@@ -33,7 +45,7 @@ internal sealed class CopySources
     /// <summary>The edge to one of them.</summary>
     public BlockEdge this[int index] => edges[index];
 
-    /// <summary>Where one begins.</summary>
+    /// <summary>Where one begins; below 0 where its front is left out.</summary>
     public long StartOf(int index) => starts[index];
 
     /// <summary>Where one ends.</summary>

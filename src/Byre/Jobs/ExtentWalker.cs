@@ -99,10 +99,10 @@ internal sealed class ExtentWalker : ISegmentWalker
                 return false;
             }
         }
-        while (sources.StartOf(source) == sources.EndOf(source));
+        while (Math.Max(0, sources.StartOf(source)) >= sources.EndOf(source));
 
         var edge = sources[source];
-        position = sources.StartOf(source);
+        position = Math.Max(0, sources.StartOf(source));
         sourceIsZero = below is null && edge.Node is IKnownZero { IsKnownZero: true };
         chain = sourceIsZero ? null : new BackingChain(edge, below);
         question = SmallestQuestion;

@@ -40,4 +40,6 @@ for v in v2 v3; do
   qemu-io -f qcow2 -c 'write -q -P 4 1M 2M' s$v.q
   qemu-img snapshot -c second s$v.q
 done
+head -c 1000 base.q >odd
+: >empty
 head -c 300000 base.q >cut.q
