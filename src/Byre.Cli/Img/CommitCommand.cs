@@ -113,6 +113,7 @@ internal static class CommitCommand
             var job = new CommitJob(image.Edge, target, new CopyOptions
             {
                 SparseBytes = long.MaxValue, // data stays data, as it is above
+                CopyRange = true,
                 RateBytesPerSecond = rate,
                 Writethrough = writethrough,
                 Progress = progress.Wanted,
