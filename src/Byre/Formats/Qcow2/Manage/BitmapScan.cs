@@ -97,19 +97,17 @@ internal sealed class BitmapScan(ImageScan scan)
                 return;
             }
 
-            if (IsSound(entry))
+            if (!IsSound(entry))
             {
-                AddTable(place, at, entry, clusters, bytes);
-                var nameAt = BitmapEntry.FixedLength + (int)entry.ExtraBytes;
-                if (!names.Add(Encoding.Latin1.GetString(rest.Slice(nameAt, entry.NameLength))))
-                {
-                    scan.Findings.Note(CheckFindingKind.DuplicateBitmap, place, scan.Findings.WantsLines
-                        ? $"entry {seen} of the bitmap directory has the name of another" : null);
-                }
+                Lose(CheckFindingKind.BitmapEntry, place, $"entry {seen} of the bitmap directory cannot be right");
+            }
+            else if (!names.Add(Encoding.Latin1.GetString(rest.Slice(BitmapEntry.FixedLength + (int)entry.ExtraBytes, entry.NameLength))))
+            {
+                Lose(CheckFindingKind.DuplicateBitmap, place, $"entry {seen} of the bitmap directory has the name of another");
             }
             else
             {
-                Lose(CheckFindingKind.BitmapEntry, place, $"entry {seen} of the bitmap directory cannot be right");
+                AddTable(place, at, entry, clusters, bytes);
             }
 
             at += (int)entry.Length;
@@ -128,6 +126,7 @@ internal sealed class BitmapScan(ImageScan scan)
         var (offset, entries) = (entry.TableOffset, (long)entry.TableEntries);
         return entry.NameLength is > 0 and <= BitmapEntry.MaxNameLength && entry.Type == 1
             && entry.GranularityBits is >= 9 and <= 31 && (entry.Flags & ~BitmapEntry.KnownFlags) == 0
+            && (entry.ExtraBytes == 0 || (entry.Flags & BitmapEntry.ExtraDataCompatible) != 0)
             && offset > 0 && (offset & (scan.Header.ClusterSize - 1)) == 0 && offset <= long.MaxValue - (1L << 40)
             && entries != 0 && entries << scan.Header.ClusterBits <= BitmapDirectory.MaxBitmapBytes
             && (entry.IsInUse || entries == BitmapDirectory.TableEntriesFor(scan.Header.Size, entry.GranularityBits, scan.Header.ClusterBits));

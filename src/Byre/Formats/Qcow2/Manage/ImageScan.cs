@@ -307,6 +307,7 @@ internal sealed class ImageScan
             if (problem is null && raw != 0)
             {
                 var cluster = (long)(raw >> Header.ClusterBits);
+                MustRebuild |= Counts[cluster] != 0; // a count of one bit does not tell
                 Count(cluster, 1, 1);
                 problem = Counts[cluster] != 1 ? $"leads to a block that has {Counts[cluster]} references" : null;
             }

@@ -16,11 +16,38 @@ public static class Qcow2Checker
     /// <param name="repair">What is repaired. The header in the file may have changed afterwards: read it again.</param>
     /// <param name="progress">Told of the part that is done, from 0 to 1; several times over in a repair.</param>
     /// <exception cref="BlockException">Writing a repair failed. A failure to read is part of the report.</exception>
-    public static async ValueTask<CheckReport> CheckAsync(
+    public static ValueTask<CheckReport> CheckAsync(
         BlockEdge file, Qcow2Header header, bool hasExternalData, RepairMode repair, IProgress<double>? progress = null)
     {
         ArgumentNullException.ThrowIfNull(file);
         ArgumentNullException.ThrowIfNull(header);
+        return CheckAsync(file, header, hasExternalData, repair, mayDrop: true, progress);
+    }
+
+    /// <summary>
+    /// Brings the reference counts of an image up to date that was not closed properly (lazy refcounts, the dirty bit), and
+    /// clears the bit. Afterwards the header must be read again.
+    /// </summary>
+    /// <param name="file">The image file, which is written.</param>
+    /// <param name="header">Its header.</param>
+    /// <exception cref="BlockException"><see cref="ErrorCode.Corrupt"/>: the image needs a repair that a person decides on.</exception>
+    public static async ValueTask RepairDirtyAsync(BlockEdge file, Qcow2Header header)
+    {
+        ArgumentNullException.ThrowIfNull(header);
+        var report = await CheckAsync(file, header, header.HasDataFile, RepairMode.All, mayDrop: false, null).ConfigureAwait(false);
+        if (report.Corruptions != 0 || report.CheckErrors != 0 || report.Aborted is not null)
+        {
+            throw new BlockException(
+                ErrorCode.Corrupt,
+                $"The image '{file.Node.FileName}' was not closed properly and could not be repaired: "
+                    + (report.Aborted ?? $"{report.Corruptions} corruptions are left."),
+                file.Node.Name);
+        }
+    }
+
+    private static async ValueTask<CheckReport> CheckAsync(
+        BlockEdge file, Qcow2Header header, bool hasExternalData, RepairMode repair, bool mayDrop, IProgress<double>? progress)
+    {
         var (scan, before) = await ScanAsync(file, header, hasExternalData, progress).ConfigureAwait(false);
         if (repair == RepairMode.None || scan is null || before.Aborted is not null)
         {
@@ -28,7 +55,7 @@ public static class Qcow2Checker
         }
 
         var repairer = await Qcow2Repairer.CreateAsync(file, header, hasExternalData, progress).ConfigureAwait(false);
-        var problem = await repairer.RepairAsync(scan, repair).ConfigureAwait(false);
+        var problem = await repairer.RepairAsync(scan, repair, mayDrop).ConfigureAwait(false);
         if (problem is not null && !repairer.HasWritten)
         {
             return before with { Aborted = problem };
@@ -48,27 +75,6 @@ public static class Qcow2Checker
             DroppedFindings = before.DroppedFindings,
             Aborted = problem ?? after.Aborted,
         };
-    }
-
-    /// <summary>
-    /// Brings the reference counts of an image up to date that was not closed properly (lazy refcounts, the dirty bit), and
-    /// clears the bit. Afterwards the header must be read again.
-    /// </summary>
-    /// <param name="file">The image file, which is written.</param>
-    /// <param name="header">Its header.</param>
-    /// <exception cref="BlockException"><see cref="ErrorCode.Corrupt"/>: the image needs a repair that a person decides on.</exception>
-    public static async ValueTask RepairDirtyAsync(BlockEdge file, Qcow2Header header)
-    {
-        ArgumentNullException.ThrowIfNull(header);
-        var report = await CheckAsync(file, header, header.HasDataFile, RepairMode.All).ConfigureAwait(false);
-        if (report.Corruptions != 0 || report.CheckErrors != 0 || report.Aborted is not null)
-        {
-            throw new BlockException(
-                ErrorCode.Corrupt,
-                $"The image '{file.Node.FileName}' was not closed properly and could not be repaired: "
-                    + (report.Aborted ?? $"{report.Corruptions} corruptions are left."),
-                file.Node.Name);
-        }
     }
 
     private static async ValueTask<(ImageScan? Scan, CheckReport Report)> ScanAsync(

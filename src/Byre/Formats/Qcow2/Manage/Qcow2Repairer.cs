@@ -41,8 +41,16 @@ internal sealed class Qcow2Repairer
     /// <summary>Repairs.</summary>
     /// <returns>Null, or one line on why the repair could not be brought to its end.</returns>
     /// <exception cref="BlockException">A table cannot be read or written.</exception>
-    public async ValueTask<string?> RepairAsync(ImageScan scan, RepairMode mode)
+    /// <param name="scan">What was found.</param>
+    /// <param name="mode">What is repaired.</param>
+    /// <param name="mayDrop">Snapshots and bitmaps that nothing can read may be dropped; otherwise nothing is repaired where there are any.</param>
+    public async ValueTask<string?> RepairAsync(ImageScan scan, RepairMode mode, bool mayDrop)
     {
+        if (!mayDrop && (scan.HasLostUsers || scan.Bitmaps.MustRewrite))
+        {
+            return "Snapshots or bitmaps cannot be read: only a repair that is asked for drops them.";
+        }
+
         if (mode == RepairMode.Leaks)
         {
             return await RepairLeaksAsync(scan).ConfigureAwait(false);
@@ -99,6 +107,13 @@ internal sealed class Qcow2Repairer
         }
 
         scan = await ScanAsync().ConfigureAwait(false);
+        if (await ZeroBadEntriesAsync(scan).ConfigureAwait(false))
+        {
+            // In tables that something overlapped until now.
+            await FlushAsync().ConfigureAwait(false);
+            scan = await ScanAsync().ConfigureAwait(false);
+        }
+
         var keepsCounts = left is not null || scan.HasLostUsers;
         await FixCopiedAsync(scan, keepsCounts).ConfigureAwait(false);
         await FlushAsync().ConfigureAwait(false);

@@ -39,7 +39,7 @@ internal sealed class SnapshotScan(ImageScan scan)
         var header = scan.Header;
         if (header.SnapshotCount == 0)
         {
-            HasStrayPlace = (header.SnapshotsOffset & (header.ClusterSize - 1)) != 0;
+            HasStrayPlace = header.SnapshotsOffset < 0 || (header.SnapshotsOffset & (header.ClusterSize - 1)) != 0;
             scan.Findings.Corruption(CheckFindingKind.SnapshotTable, HasStrayPlace ? 1 : 0, CheckRemedy.MendSnapshot,
                 new(HeaderFields.SnapshotsOffset, CheckTable.Header), "the header has no snapshots, and a place for their table that cannot be right");
             return [];
