@@ -53,7 +53,7 @@ internal static class SnapshotCommand
         }
 
         ImgImages.CheckFormat(arguments, "format");
-        ImgObjects.Check(arguments);
+        ImgObjects.Load(context, arguments);
         var (action, snapshot) = actions.Count == 0 ? ("list", null) : actions[0];
         var isListing = action == "list";
         var share = arguments.Has("force-share");
