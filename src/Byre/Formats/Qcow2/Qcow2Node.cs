@@ -290,12 +290,23 @@ public sealed class Qcow2Node : BlockNode, IBackedNode, IKnownZero, IImageCheck,
     public async ValueTask AmendAsync(Qcow2AmendOptions options)
     {
         ArgumentNullException.ThrowIfNull(options);
+        await bitmaps.StoreAsync().ConfigureAwait(false); // so that the check sees them
         amend.Check(options);
         await preparation.RunAsync(keepAllZero: true, keepBitmaps: true).ConfigureAwait(false);
         await amend.RaiseAsync(options).ConfigureAwait(false);
         if (options.Size is { } size && size != Length)
         {
-            await ResizeAsync(size, Preallocation.Off).ConfigureAwait(false);
+            Bitmaps?.CheckResize(size);
+            try
+            {
+                await ResizeAsync(size, Preallocation.Off).ConfigureAwait(false);
+            }
+            finally
+            {
+                Bitmaps?.Resize(Length);
+            }
+
+            await bitmaps.StoreAsync().ConfigureAwait(false); // while the clusters can be counted
         }
 
         await amend.ReshapeAsync(options, Length).ConfigureAwait(false);
@@ -421,7 +432,7 @@ public sealed class Qcow2Node : BlockNode, IBackedNode, IKnownZero, IImageCheck,
         ExceptionDispatchInfo? failure = null;
         if (!IsReadOnly)
         {
-            failure = await TryAsync(bitmaps.CloseAsync).ConfigureAwait(false);
+            failure = await TryAsync(bitmaps.StoreAsync).ConfigureAwait(false);
             var other = await TryAsync(preparation.CloseAsync).ConfigureAwait(false);
             failure ??= other; // the children are let go of all the same
         }

@@ -200,6 +200,40 @@ public class BitmapTests
     }
 
     [Theory]
+    [InlineData(5 << 20, 16)]
+    [InlineData(5 << 20, 64)]
+    [InlineData(1 << 20, 8)]
+    public async Task Bitmaps_follow_an_amended_image(int to, int refcountBits)
+    {
+        var file = TestImage.Create(2 << 20, "cluster_size=512");
+        await using (var image = await TestImage.OpenAsync(file))
+        {
+            await Store(image).AddBitmapAsync("on", 512, isEnabled: true);
+            await image.WriteAsync(0, new byte[512]);
+            await ((Qcow2Node)image.Node).AmendAsync(new Qcow2AmendOptions { Size = to, RefcountBits = refcountBits });
+        }
+
+        await TestImage.CheckAsync(file, "amended");
+        await using var again = await TestImage.OpenAsync(file);
+        var bitmap = (await Store(again).ListBitmapsAsync())[0];
+        Assert.Equal((to, 512, false), (bitmap.Length, bitmap.DirtyBytes, bitmap.IsInconsistent));
+    }
+
+    [Fact]
+    public async Task An_image_with_a_new_bitmap_is_not_lowered_to_version_2()
+    {
+        var file = TestImage.Create(1 << 20, "cluster_size=4k");
+        await using (var image = await TestImage.OpenAsync(file))
+        {
+            await Store(image).AddBitmapAsync("on", 0, isEnabled: true);
+            await Assert.ThrowsAsync<BlockException>(async () => await ((Qcow2Node)image.Node).AmendAsync(new Qcow2AmendOptions { Version = 2 }));
+        }
+
+        Assert.Equal([("on", false)], await FlagsAsync(file));
+        await TestImage.CheckAsync(file, "not amended");
+    }
+
+    [Theory]
     [InlineData("compat=0.10", 1 << 20, 65_536, ErrorCode.NotSupported)]
     [InlineData("cluster_size=4k", 0, 65_536, ErrorCode.NotSupported)]
     [InlineData("cluster_size=64k", (1L << 41) + 512, 512, ErrorCode.TooLarge)]

@@ -110,6 +110,11 @@ internal sealed class BitmapStore(
             return header.WithExtension(HeaderExtensionTypes.Bitmaps, null) with { Autoclear = header.Autoclear & ~AutoclearFeatures.Bitmaps };
         }
 
+        if (header.Version < 3)
+        {
+            throw new BlockException(ErrorCode.NotSupported, "images of version 2 cannot keep bitmaps");
+        }
+
         var extension = new byte[BitmapsExtension.Length];
         new BitmapsExtension((uint)count, (ulong)bytes, (ulong)offset.Value).Write(extension);
         return header.WithExtension(HeaderExtensionTypes.Bitmaps, extension) with { Autoclear = header.Autoclear | AutoclearFeatures.Bitmaps };

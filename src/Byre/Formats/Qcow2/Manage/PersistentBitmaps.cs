@@ -127,7 +127,7 @@ internal sealed class PersistentBitmaps(BlockEdge file, HeaderStore headers, Bit
 
     /// <summary>Stores what is not on disk as it is in memory. No request is in flight any more.</summary>
     /// <exception cref="BlockException">It failed: bitmaps that may have changed are left marked, new ones are lost.</exception>
-    public async ValueTask CloseAsync()
+    public async ValueTask StoreAsync()
     {
         await mutex.WaitAsync().ConfigureAwait(false);
         try
@@ -141,6 +141,10 @@ internal sealed class PersistentBitmaps(BlockEdge file, HeaderStore headers, Bit
             isFailed = true;
             await store.ReplaceAsync(bitmaps, written, []).ConfigureAwait(false);
             isFailed = false;
+            foreach (var bitmap in written)
+            {
+                bitmap.Bitmap.IsReadOnly = true; // until it is marked again
+            }
         }
         catch (BlockException e)
         {
