@@ -32,6 +32,7 @@ public sealed class Qcow2FuzzTests(FuzzSeeds seeds) : IClassFixture<FuzzSeeds>
     {
         await using var edge = await Qcow2Images.OpenAsync(
             new MemoryNode(image), null, null, new Qcow2OpenOptions { ReadOnly = true, ForCheck = random.Next(2) == 0 });
+        await TryAsync(async () => await ((IPersistentBitmaps)edge.Node).ListBitmapsAsync());
         var extents = new ExtentList();
         for (var i = 0; i < 12 && edge.Length > 0; i++)
         {
@@ -51,8 +52,13 @@ public sealed class Qcow2FuzzTests(FuzzSeeds seeds) : IClassFixture<FuzzSeeds>
         {
             var offset = Math.Min(edge.Length - 1, random.NextInt64(random.Next(5) != 0 ? 204_800 : edge.Length));
             var length = (int)Math.Min(edge.Length - offset, random.Next(1, 40_000));
-            await TryAsync(() => random.Next(6) switch
+            var bitmaps = (IPersistentBitmaps)edge.Node;
+            await TryAsync(() => random.Next(10) switch
             {
+                6 => AddAsync(bitmaps, $"bitmap {i}"),
+                7 => bitmaps.RemoveBitmapAsync("bits"),
+                8 => bitmaps.ClearBitmapAsync("bits"),
+                9 => bitmaps.EnableBitmapAsync("bits", random.Next(2) == 0),
                 0 => edge.WriteZeroesAsync(offset, length, WriteFlags.MayUnmap),
                 1 => edge.DiscardAsync(offset, length),
                 2 => edge.FlushAsync(),
@@ -89,6 +95,8 @@ public sealed class Qcow2FuzzTests(FuzzSeeds seeds) : IClassFixture<FuzzSeeds>
             Assert.True(content.AsSpan(180 << 10).IndexOfAnyExcept((byte)3) < 0, name);
         }
     }
+
+    private static async ValueTask AddAsync(IPersistentBitmaps bitmaps, string name) => await bitmaps.AddBitmapAsync(name, 0, isEnabled: true);
 
     private static async Task TryAsync(Func<ValueTask> request)
     {
