@@ -171,7 +171,6 @@ internal sealed record ConvertOptions
             throw new ImgFailure("--image-opts and --source-format (-f) exclude each other");
         }
 
-        ImgObjects.Check(Arguments);
         if (Arguments.Has("skip-broken-bitmaps") && !Arguments.Has("bitmaps"))
         {
             throw new ImgFailure("--skip-broken-bitmaps needs --bitmaps");

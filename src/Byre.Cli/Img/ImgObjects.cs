@@ -12,10 +12,6 @@ internal static class ImgObjects
         "throttle-group", "tls-cipher-suites", "tls-creds-anon", "tls-creds-psk", "tls-creds-x509",
     ];
 
-    /// <summary>Checks the definitions: "TYPE,id=ID,..." or JSON with "qom-type" and "id"; no id twice.</summary>
-    /// <exception cref="ImgFailure">One is not valid.</exception>
-    public static void Check(ImgArguments arguments) => Check(arguments.Values("object"));
-
     /// <summary>Checks the definitions, and keeps the secrets among them for the images that the verb opens and makes.</summary>
     /// <exception cref="ImgFailure">One is not valid.</exception>
     public static void Load(ImgContext context, ImgArguments arguments) => Load(arguments.Values("object"), context.Secrets);
@@ -39,8 +35,6 @@ internal static class ImgObjects
             }
         }
     }
-
-    private static void Check(IReadOnlyList<string> definitions) => Read(definitions);
 
     /// <summary>Reads definitions: "TYPE,id=ID,..." or JSON with "qom-type" and "id"; no id twice.</summary>
     /// <exception cref="ImgFailure">One is not valid.</exception>

@@ -50,10 +50,7 @@ public sealed class Qcow2Node : BlockNode, IBackedNode, IKnownZero, IImageCheck,
         children = [.. new[] { file, dataFile, backing }.OfType<BlockEdge>()];
         var header = headers.Header;
         length = header.Size;
-        IsEncrypted = header.CryptMethod != EncryptionHeader.None;
-        var edge = dataFile ?? file;
-        var data = new DataClusters(
-            edge, IsEncrypted ? new EncryptedClusters(edge, encryption?.Crypt, header.CryptMethod == EncryptionHeader.Aes) : null);
+        var data = ImageEncryption.DataOf(dataFile ?? file, header, encryption);
         var gate = new Lock();
         var roundLock = new AsyncMutex();
         var sliceSize = Math.Min(4096, header.ClusterSize);
@@ -128,7 +125,7 @@ public sealed class Qcow2Node : BlockNode, IBackedNode, IKnownZero, IImageCheck,
         DataFile is null && !IsEncrypted ? WriteFlags.Compressed | WriteFlags.Unchanged : WriteFlags.Unchanged;
 
     /// <summary>Guest data is stored encrypted. Nothing is compressed then: compressed clusters are never encrypted.</summary>
-    public bool IsEncrypted { get; }
+    public bool IsEncrypted => Header.CryptMethod != EncryptionHeader.None;
 
     /// <summary>The header as it is now.</summary>
     public Qcow2Header Header => headers.Header;
@@ -180,16 +177,8 @@ public sealed class Qcow2Node : BlockNode, IBackedNode, IKnownZero, IImageCheck,
         ArgumentNullException.ThrowIfNull(file);
         ArgumentNullException.ThrowIfNull(header);
         ArgumentNullException.ThrowIfNull(options);
-        var encryption = await ImageEncryption.OpenAsync(file, header, options).ConfigureAwait(false);
-        try
-        {
-            return await OpenAsync(file, header, dataFile, backing, options, encryption).ConfigureAwait(false);
-        }
-        catch
-        {
-            encryption?.Dispose();
-            throw;
-        }
+        return await ImageEncryption.OpenWithAsync(
+            file, header, options, encryption => OpenAsync(file, header, dataFile, backing, options, encryption)).ConfigureAwait(false);
     }
 
     private static async ValueTask<Qcow2Node> OpenAsync(
@@ -334,8 +323,7 @@ public sealed class Qcow2Node : BlockNode, IBackedNode, IKnownZero, IImageCheck,
     public ValueTask ChangeKeySlotsAsync(KeySlotChange change, bool force)
     {
         headers.ThrowIfCorrupt();
-        return encryption?.Volume is { } volume ? volume.ChangeSlotsAsync(change, force)
-            : throw new BlockException(ErrorCode.NotSupported, $"The image '{File.Node.FileName}' has no key slots: it is not encrypted by LUKS", Name);
+        return ImageEncryption.ChangeSlotsAsync(encryption, File.Node.FileName, change, force);
     }
 
     /// <inheritdoc/>

@@ -1,5 +1,6 @@
 using Byre.Crypto;
 using Byre.Formats.Luks;
+using Byre.Formats.Qcow2.Data;
 using Byre.Formats.Qcow2.Layout;
 using Byre.Nodes;
 
@@ -48,6 +49,36 @@ internal sealed class ImageEncryption : IDisposable
             ? new ImageEncryption(await LuksVolume.UnlockAsync(area, passphrase).ConfigureAwait(false), null)
             : new ImageEncryption(null, OldCrypt(passphrase));
     }
+
+    /// <summary>Unlocks the image, and opens what belongs to it; if that fails the key is overwritten.</summary>
+    public static async ValueTask<T> OpenWithAsync<T>(
+        BlockEdge file, Qcow2Header header, Qcow2OpenOptions options, Func<ImageEncryption?, ValueTask<T>> open)
+    {
+        var encryption = await OpenAsync(file, header, options).ConfigureAwait(false);
+        try
+        {
+            return await open(encryption).ConfigureAwait(false);
+        }
+        catch
+        {
+            encryption?.Dispose();
+            throw;
+        }
+    }
+
+    /// <summary>The guest data of an image, encrypted or not.</summary>
+    /// <param name="edge">The file that stores it.</param>
+    /// <param name="header">The image's header.</param>
+    /// <param name="encryption">The key; null where the image is not encrypted, or was opened without its passphrase.</param>
+    public static DataClusters DataOf(BlockEdge edge, Qcow2Header header, ImageEncryption? encryption) => new(
+        edge,
+        header.CryptMethod == EncryptionHeader.None ? null : new EncryptedClusters(edge, encryption?.Crypt, header.CryptMethod == EncryptionHeader.Aes));
+
+    /// <summary>Adds or erases passphrases.</summary>
+    /// <exception cref="BlockException"><see cref="ErrorCode.NotSupported"/>: there are no key slots; or as <see cref="IKeySlots"/>.</exception>
+    public static ValueTask ChangeSlotsAsync(ImageEncryption? encryption, string name, KeySlotChange change, bool force) =>
+        encryption?.Volume is { } volume ? volume.ChangeSlotsAsync(change, force)
+            : throw new BlockException(ErrorCode.NotSupported, $"The image '{name}' has no key slots: it is not encrypted by LUKS", name);
 
     /// <inheritdoc/>
     public void Dispose()
