@@ -26,7 +26,7 @@ internal static class ImgProgram
             {
                 // Verbs that can end at once do; those that sit in a long request are ended here, without what they began.
                 stopping.Cancel();
-                _ = Task.Delay(200, CancellationToken.None).ContinueWith(_ => End(), TaskScheduler.Default);
+                _ = Task.Delay(1000, CancellationToken.None).ContinueWith(_ => End(), TaskScheduler.Default);
             }
             else
             {
@@ -35,8 +35,8 @@ internal static class ImgProgram
 
             void End()
             {
-                context.Targets.RemoveAll();
                 context.Interrupted(verb.Name);
+                context.Targets.RemoveAll(); // last: a request that is still running may write
                 Signals.Raise(number);
             }
         }
