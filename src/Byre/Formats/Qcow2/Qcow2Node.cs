@@ -88,7 +88,7 @@ public sealed class Qcow2Node : BlockNode, IBackedNode, IKnownZero, IImageCheck,
         requests = new GuestRequests(epochs, pressure, preparation, headers, data, map, reads, writes, compressedWrites, kernelWrites, zeroes);
         var work = new SnapshotWork(
             file, gate, l1, refcountTable, l2, refcounts, headers, allocator, guard, round, preparation, options.PassDiscardSnapshot);
-        var state = new VmStateArea(headers, preparation, growth, map, requests, zeroes, round);
+        var state = new VmStateArea(headers, preparation, growth, map, requests, zeroes, round, IsEncrypted ? SectorCrypt.Sector : 1);
         snapshots = new Snapshots(work, state, gate, HoldUsersAsync, () => Length, v => Volatile.Write(ref length, v));
         if (options.CacheCleanInterval > TimeSpan.Zero)
         {

@@ -50,6 +50,7 @@ public class SnapshotSizeTests
     [InlineData("cluster_size=512")]
     [InlineData("cluster_size=16k,extended_l2=on")]
     [InlineData("cluster_size=4k,compat=0.10")]
+    [InlineData("encrypt.format=luks,cluster_size=4k")]
     public async Task Vm_state_goes_with_its_snapshot(string options)
     {
         const int StateLength = 300_000;
