@@ -89,7 +89,7 @@ public sealed class SecretStore : IDisposable
         var hasFile = options.TryGetValue("file", out var path);
         if (hasData == hasFile)
         {
-            throw Invalid(id, hasData ? "'file' and 'data' are mutually exclusive" : "either 'file' or 'data' must be given");
+            throw Invalid(id, hasData ? "it has both 'file' and 'data'" : "either 'file' or 'data' must be given");
         }
 
         if (!hasFile)

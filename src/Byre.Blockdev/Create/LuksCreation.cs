@@ -41,7 +41,7 @@ internal static class LuksCreation
     public static LuksCreateOptions OptionsOf(CreatePlan plan, string prefix)
     {
         var id = plan.Find(prefix + "key-secret")
-            ?? throw new BlockException(ErrorCode.Invalid, $"Parameter '{prefix}key-secret' is required for cipher");
+            ?? throw new BlockException(ErrorCode.Invalid, $"Encryption needs a passphrase: '{prefix}key-secret' names no secret");
         var passphrase = plan.Secrets is { } secrets ? secrets.Passphrase(id)
             : throw new BlockException(ErrorCode.NotFound, $"No secret with id '{id}'");
         var result = new LuksCreateOptions { Passphrase = passphrase, Cipher = CipherOf(plan, prefix) };

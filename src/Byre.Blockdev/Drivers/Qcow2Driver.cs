@@ -68,8 +68,8 @@ internal sealed class Qcow2Driver : IBlockDriver
         {
             throw new BlockException(
                 ErrorCode.Invalid,
-                found is null ? $"No encryption in image header, but options specified format '{wanted}'"
-                    : $"Header reported '{found}' encryption format but options specify '{wanted}'");
+                found is null ? $"encrypt.format is '{wanted}', and the image is not encrypted"
+                    : $"encrypt.format is '{wanted}', and the image has '{found}'");
         }
 
         if (found is null)

@@ -63,7 +63,7 @@ internal sealed class NodeOpening(ImageSession session, OptionSet options, NodeS
     /// <returns>Belongs to who opens the image.</returns>
     /// <exception cref="BlockException">It is not given, or there is no such secret.</exception>
     public SecretBytes TakePassphrase(string key, string prefix) => session.Passphrase(
-        options.Take(prefix + key) ?? throw new BlockException(ErrorCode.Invalid, $"Parameter '{prefix}{key}' is required for cipher"));
+        options.Take(prefix + key) ?? throw new BlockException(ErrorCode.Invalid, $"It is encrypted, and '{prefix}{key}' names no secret with its passphrase"));
 
     /// <summary>Attaches a child; it is let go of if the node is not opened.</summary>
     public async ValueTask<BlockEdge> AttachAsync(BlockNode node, ChildRole role, PermissionSet permissions, string key)

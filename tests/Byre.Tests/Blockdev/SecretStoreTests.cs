@@ -42,7 +42,7 @@ public sealed class SecretStoreTests : IDisposable
 
     [Theory]
     [InlineData("", "either 'file' or 'data'")]
-    [InlineData("data=hidden,file=x", "mutually exclusive")]
+    [InlineData("data=hidden,file=x", "has both")]
     [InlineData("data=hidd!n,format=base64", "not valid base64")]
     [InlineData("data=hidden,format=hex", "raw or base64")]
     [InlineData("data=hidden,foo=1", "'foo'")]

@@ -34,7 +34,7 @@ public sealed class LuksVolume : IDisposable
         ArgumentNullException.ThrowIfNull(passphrase);
         var header = await area.ReadHeaderAsync().ConfigureAwait(false);
         var key = await LuksSlotKeys.FindMasterKeyAsync(header, area, passphrase).ConfigureAwait(false)
-            ?? throw new BlockException(ErrorCode.NotPermitted, $"Could not open '{area.FileName}': Invalid password, cannot unlock any keyslot", area.FileName);
+            ?? throw new BlockException(ErrorCode.NotPermitted, $"Could not open '{area.FileName}': the passphrase is wrong, it opens none of the key slots", area.FileName);
         return new LuksVolume(area, header, key);
     }
 

@@ -72,7 +72,7 @@ public class LuksNodeTests
     {
         var file = await CreateAsync(CipherSpec.Default);
         var e = await Assert.ThrowsAsync<BlockException>(() => OpenAsync(file, passphrase));
-        Assert.EndsWith("Invalid password, cannot unlock any keyslot", e.Message, StringComparison.Ordinal);
+        Assert.EndsWith("the passphrase is wrong, it opens none of the key slots", e.Message, StringComparison.Ordinal);
         Assert.Equal(ErrorCode.NotPermitted, e.Code);
     }
 

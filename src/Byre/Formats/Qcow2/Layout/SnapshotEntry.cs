@@ -64,7 +64,7 @@ internal sealed record SnapshotEntry
         if (extra > Qcow2Limits.MaxSnapshotExtraBytes)
         {
             throw new BlockException(
-                ErrorCode.TooLarge, $"'{fileName}': Too much extra metadata in snapshot table entry ({extra} bytes)", fileName);
+                ErrorCode.TooLarge, $"'{fileName}': an entry of the snapshot table has {extra} bytes of extra data, more than there can be", fileName);
         }
 
         return Padded(FixedLength + (int)extra + U16(start, 12) + U16(start, 14));

@@ -42,7 +42,7 @@ internal sealed class ImageEncryption : IDisposable
         if (options.Passphrase is not { } passphrase)
         {
             return options.ForCheck ? null
-                : throw new BlockException(ErrorCode.Invalid, "Parameter 'encrypt.key-secret' is required for cipher", file.Node.FileName);
+                : throw new BlockException(ErrorCode.Invalid, "It is encrypted, and 'encrypt.key-secret' names no secret with its passphrase", file.Node.FileName);
         }
 
         return area is not null
