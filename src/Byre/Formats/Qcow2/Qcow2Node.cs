@@ -1,6 +1,4 @@
-using System.Runtime.ExceptionServices;
 using Byre.Bitmaps;
-using Byre.Crypto;
 using Byre.Formats.Qcow2.Data;
 using Byre.Formats.Qcow2.Layout;
 using Byre.Formats.Qcow2.Manage;
@@ -10,112 +8,38 @@ using Byre.Nodes;
 
 namespace Byre.Formats.Qcow2;
 
-/// <summary>A qcow2 image: wires the classes that do the work.</summary>
+/// <summary>A qcow2 image: hands what it is asked to the class that does it.</summary>
 public sealed class Qcow2Node : BlockNode, IBackedNode, IKnownZero, IImageCheck, ICopyRangeTarget, IIncompleteMark,
     IEmptiable, IBackingReference, IKeySlots, IPersistentBitmaps, ISnapshotStore, IVmStateStore
 {
     private readonly BlockEdge[] children;
-    private readonly Qcow2OpenOptions options;
-    private readonly HeaderStore headers;
-    private readonly ResidentTable l1;
-    private readonly SliceCache l2;
-    private readonly SliceCache refcounts;
-    private readonly WriteBackRound round;
-    private readonly CacheCleaner? cleaner;
-    private readonly ClusterAllocator allocator;
-    private readonly CompressedClusters compressed;
+    private readonly DiskLength length;
+    private readonly Qcow2Parts parts;
     private readonly GuestRequests requests;
-    private readonly Resize resize;
-    private readonly Emptying emptying;
-    private readonly BackingReference reference;
-    private readonly Amend amend;
-    private readonly WritePreparation preparation;
-    private readonly ImageEncryption? encryption;
-    private readonly PersistentBitmaps bitmaps;
-    private readonly Snapshots snapshots;
-    private long length;
     private bool showsSnapshot;
 
-    private Qcow2Node(
-        BlockEdge file, BlockEdge? dataFile, BlockEdge? backing, Qcow2OpenOptions options, HeaderStore headers, ResidentTable l1Table, ResidentTable refcountTable,
-        ImageEncryption? encryption)
+    private Qcow2Node(BlockEdge file, BlockEdge? dataFile, BlockEdge? backing, Qcow2OpenOptions options, OpenTables read)
     {
         File = file;
         DataFile = dataFile;
         Backing = backing;
-        this.options = options;
-        this.headers = headers;
-        this.encryption = encryption;
-        l1 = l1Table;
         children = [.. new[] { file, dataFile, backing }.OfType<BlockEdge>()];
-        var header = headers.Header;
-        length = header.Size;
-        var data = ImageEncryption.DataOf(dataFile ?? file, header, encryption);
-        var gate = new Lock();
-        var roundLock = new AsyncMutex();
-        var sliceSize = Math.Min(4096, header.ClusterSize);
-        var l2Slice = options.L2SliceBytes ?? sliceSize;
-        l2 = new SliceCache(file, gate, l2Slice, SliceLimit(options.L2CacheBytes, l2Slice));
-        refcounts = new SliceCache(file, gate, sliceSize, SliceLimit(options.RefcountCacheBytes, sliceSize)) { LoadEvent = BlkdebugEvent.RefblockLoad };
-        var epochs = new RequestEpochs();
-        var quarantine = new Quarantine(epochs, header.ClusterSize);
-        var guard = new OverlapGuard(options.OverlapChecks, header.ClusterBits);
-        Guarded = guard;
-        allocator = new ClusterAllocator(file, gate, refcounts, refcountTable, headers, guard, roundLock);
-        round = new WriteBackRound(file, dataFile, gate, roundLock, l2, refcounts, l1, refcountTable, quarantine, allocator, headers);
-        l2.WriteBack = () => round.RunAsync();
-        refcounts.WriteBack = () => round.RunAsync(all: true);
-        var store = new BitmapStore(file, headers, allocator, round, guard, gate);
-        bitmaps = new PersistentBitmaps(file, headers, store, TrackBitmaps, IsReadOnly || options.ForCheck);
-        preparation = new WritePreparation(headers, round, options.LazyRefcounts, bitmaps.BeforeChangeAsync);
-        var map = new GuestMap(file, gate, l1, l2, headers, allocator, quarantine, guard);
-        compressed = new CompressedClusters(file, map, headers, options.Blocking);
-        var reads = new ReadPath(data, backing, map, compressed, () => Length);
-        var claims = new InFlightAllocations();
-        var writes = new WritePath(dataFile, data, map, reads, allocator, claims, guard, headers, options.PassDiscardOther, () => Length);
-        var compressedWrites = new CompressedWrites(
-            file, map, compressed, writes, allocator, claims, guard, headers, options.PassDiscardOther, () => Length);
-        var kernelWrites = new KernelWrites(file, map, writes, claims);
-        var isRaw = dataFile is not null && (header.Autoclear & AutoclearFeatures.RawExternalData) != 0;
-        var zeroes = new ZeroAndDiscard(dataFile, backing, map, reads, writes, claims, isRaw, options, () => Length);
-        var growth = new L1Growth(file, gate, l1, headers, allocator, guard, round, roundLock);
-        resize = new Resize(file, dataFile, backing, growth, headers, allocator, map, IsEncrypted, reads, writes, zeroes, round, claims, isRaw);
-        emptying = new Emptying(
-            file, gate, l1, l2, refcounts, refcountTable, headers, allocator, guard, zeroes, round, options.PassDiscardRequest);
-        amend = new Amend(file, headers, allocator, guard, round, new AmendZeroes(map, writes, zeroes, headers, round));
-        reference = new BackingReference(file.Node.FileName, headers, round);
-        var pressure = new WriteBackPressure(l2, quarantine, round);
-        requests = new GuestRequests(epochs, pressure, preparation, headers, data, map, reads, writes, compressedWrites, kernelWrites, zeroes);
-        var work = new SnapshotWork(
-            file, gate, l1, refcountTable, l2, refcounts, headers, allocator, guard, round, preparation, options.PassDiscardSnapshot);
-        var state = new VmStateArea(headers, preparation, growth, map, requests, zeroes, round, IsEncrypted ? SectorCrypt.Sector : 1);
-        snapshots = new Snapshots(work, state, gate, HoldUsersAsync, () => Length, v => Volatile.Write(ref length, v));
-        if (options.CacheCleanInterval > TimeSpan.Zero)
-        {
-            cleaner = new CacheCleaner(options.CacheCleanInterval, l2, refcounts);
-        }
-
-        Limits = new BlockLimits
-        {
-            RequestAlignment = IsEncrypted ? SectorCrypt.Sector : 1,
-            OptimalTransfer = header.ClusterSize,
-            MaxTransfer = 1 << 30,
-            WriteZeroesAlignment = map.SubclusterSize,
-            DiscardAlignment = header.ClusterSize,
-        };
+        length = new DiskLength(read.Headers.Header.Size);
+        parts = new Qcow2Parts(file, dataFile, backing, options, read, length, TrackBitmaps, HoldUsersAsync);
+        requests = parts.Requests;
     }
 
     /// <inheritdoc/>
     public override string DriverName => "qcow2";
 
     /// <inheritdoc/>
-    public override long Length => Volatile.Read(ref length);
+    public override long Length => length.Value;
 
     /// <inheritdoc/>
-    public override bool IsReadOnly => options.ReadOnly || File.Node.IsReadOnly;
+    public override bool IsReadOnly => parts.IsReadOnly;
 
     /// <inheritdoc/>
-    public override BlockLimits Limits { get; }
+    public override BlockLimits Limits => parts.Limits;
 
     /// <inheritdoc/>
     public override IReadOnlyList<BlockEdge> Children => children;
@@ -128,7 +52,7 @@ public sealed class Qcow2Node : BlockNode, IBackedNode, IKnownZero, IImageCheck,
     public bool IsEncrypted => Header.CryptMethod != EncryptionHeader.None;
 
     /// <summary>The header as it is now.</summary>
-    public Qcow2Header Header => headers.Header;
+    public Qcow2Header Header => parts.Headers.Header;
 
     /// <summary>The edge to the image file.</summary>
     public BlockEdge File { get; }
@@ -148,16 +72,16 @@ public sealed class Qcow2Node : BlockNode, IBackedNode, IKnownZero, IImageCheck,
     /// <inheritdoc/>
     public bool IsKnownZero =>
         Backing is null && Header.BackingFile is null
-        && ((!showsSnapshot && (Header.Autoclear & AutoclearFeatures.AllZero) != 0) || l1.IsAllZero);
+        && ((!showsSnapshot && (Header.Autoclear & AutoclearFeatures.AllZero) != 0) || parts.L1.IsAllZero);
 
     /// <summary>What metadata is where.</summary>
-    internal OverlapGuard Guarded { get; }
+    internal OverlapGuard Guarded => parts.Guard;
 
     /// <summary>How many references were given back that were not counted; 0 where the image was sound and so are we.</summary>
-    internal long UncountedReleases => allocator.UncountedReleases;
+    internal long UncountedReleases => parts.Allocator.UncountedReleases;
 
     /// <summary>How many slices of tables are in memory: of L2 tables, of refcount blocks.</summary>
-    internal (int L2, int Refcounts) CachedSlices => (l2.Count, refcounts.Count);
+    internal (int L2, int Refcounts) CachedSlices => (parts.L2.Count, parts.Refcounts.Count);
 
     /// <summary>Opens an image. The edges belong to the node once it is open; if opening fails the caller disposes them.</summary>
     /// <param name="file">The image file.</param>
@@ -186,23 +110,13 @@ public sealed class Qcow2Node : BlockNode, IBackedNode, IKnownZero, IImageCheck,
     {
         var name = file.Node.FileName;
         OpenChecks.CheckOptions(options, header, name);
-        var writable = !options.ReadOnly && !file.Node.IsReadOnly;
-        OpenChecks.Check(header, dataFile, writable && !options.ForCheck, name);
-        var headers = await HeaderStore.OpenAsync(file, header, writable && !options.ForCheck).ConfigureAwait(false);
-        var l1 = await ResidentTable.ReadAsync(file, header.L1Offset, (int)header.L1Entries).ConfigureAwait(false);
-        var tableBytes = header.HasPossibleRefcountTable ? (long)header.RefcountTableClusters << header.ClusterBits : 0;
-        var refcountTable = await ResidentTable.ReadAsync(file, header.RefcountTableOffset, (int)(tableBytes / 8)).ConfigureAwait(false);
-        var node = new Qcow2Node(file, dataFile, backing, options, headers, l1, refcountTable, encryption);
-        if (writable && !options.ForCheck)
+        var writable = !options.ReadOnly && !file.Node.IsReadOnly && !options.ForCheck;
+        OpenChecks.Check(header, dataFile, writable, name);
+        var read = await OpenTables.ReadAsync(file, header, writable, encryption).ConfigureAwait(false);
+        var node = new Qcow2Node(file, dataFile, backing, options, read);
+        if (writable)
         {
-            await OpenChecks.FillGuardAsync(node.Guarded, file, header, l1, refcountTable).ConfigureAwait(false);
-            const AutoclearFeatures known = AutoclearFeatures.Bitmaps | AutoclearFeatures.RawExternalData | AutoclearFeatures.AllZero;
-            if ((header.Autoclear & ~known) != 0)
-            {
-                await headers.UpdateAsync(h => h with { Autoclear = h.Autoclear & known }).ConfigureAwait(false);
-            }
-
-            await node.bitmaps.LoadAsync().ConfigureAwait(false);
+            await node.parts.BeginWritingAsync().ConfigureAwait(false);
         }
 
         foreach (var child in node.children)
@@ -239,10 +153,10 @@ public sealed class Qcow2Node : BlockNode, IBackedNode, IKnownZero, IImageCheck,
     public override ValueTask DiscardAsync(long offset, long length) => requests.DiscardAsync(offset, length);
 
     /// <inheritdoc/>
-    public override ValueTask WriteBackAsync() => round.RunAsync();
+    public override ValueTask WriteBackAsync() => parts.Round.RunAsync();
 
     /// <inheritdoc/>
-    public override ValueTask SyncAsync() => round.SyncAsync();
+    public override ValueTask SyncAsync() => parts.Round.SyncAsync();
 
     /// <inheritdoc/>
     public override ValueTask GetExtentsAsync(ExtentList extents, ExtentPrecision precision)
@@ -256,19 +170,15 @@ public sealed class Qcow2Node : BlockNode, IBackedNode, IKnownZero, IImageCheck,
     {
         if (length != Length)
         {
-            await bitmaps.BeforeResizeAsync(length).ConfigureAwait(false);
+            await parts.Bitmaps.BeforeResizeAsync(length).ConfigureAwait(false);
         }
 
-        await preparation.RunAsync(keepAllZero: true, keepBitmaps: true).ConfigureAwait(false);
-        await resize.RunAsync(Length, length, preallocation, v => Volatile.Write(ref this.length, v)).ConfigureAwait(false);
+        await parts.Preparation.RunAsync(keepAllZero: true, keepBitmaps: true).ConfigureAwait(false);
+        await parts.Resize.RunAsync(Length, length, preallocation, v => this.length.Value = v).ConfigureAwait(false);
     }
 
     /// <inheritdoc/>
-    public async ValueTask EmptyAsync()
-    {
-        await preparation.RunAsync(keepAllZero: true).ConfigureAwait(false);
-        await emptying.RunAsync(Length).ConfigureAwait(false);
-    }
+    public ValueTask EmptyAsync() => parts.Emptying.RunAsync(Length);
 
     /// <summary>
     /// Changes what the image is. The node is idle, and the image must be opened anew before it is used again. A crash leaves an
@@ -276,78 +186,50 @@ public sealed class Qcow2Node : BlockNode, IBackedNode, IKnownZero, IImageCheck,
     /// </summary>
     /// <param name="options">What is to be changed.</param>
     /// <exception cref="BlockException">A change is not possible (nothing is changed then), or a request failed.</exception>
-    public async ValueTask AmendAsync(Qcow2AmendOptions options)
+    public ValueTask AmendAsync(Qcow2AmendOptions options)
     {
         ArgumentNullException.ThrowIfNull(options);
-        await bitmaps.StoreAsync().ConfigureAwait(false); // so that the check sees them
-        amend.Check(options);
-        await preparation.RunAsync(keepAllZero: true, keepBitmaps: true).ConfigureAwait(false);
-        await amend.RaiseAsync(options).ConfigureAwait(false);
-        if (options.Size is { } size && size != Length)
-        {
-            Bitmaps?.CheckResize(size);
-            try
-            {
-                await ResizeAsync(size, Preallocation.Off).ConfigureAwait(false);
-            }
-            finally
-            {
-                Bitmaps?.Resize(Length);
-            }
-
-            await bitmaps.StoreAsync().ConfigureAwait(false); // while the clusters can be counted
-        }
-
-        await amend.ReshapeAsync(options, Length).ConfigureAwait(false);
+        return parts.Amend.RunAsync(options, length, ResizeWithBitmapsAsync);
     }
 
     /// <inheritdoc/>
     public bool KeepsZeroes => Header.Version >= 3 || Backing is not null;
 
     /// <inheritdoc/>
-    public void CheckBackingReference(string? fileName, string? format) => reference.Check(fileName, format);
+    public void CheckBackingReference(string? fileName, string? format) => parts.Reference.Check(fileName, format);
 
     /// <inheritdoc/>
-    public async ValueTask ChangeBackingReferenceAsync(string? fileName, string? format)
-    {
-        reference.Check(fileName, format);
-        await preparation.RunAsync(keepAllZero: string.IsNullOrEmpty(fileName), keepBitmaps: true).ConfigureAwait(false);
-        await reference.ChangeAsync(fileName, format).ConfigureAwait(false);
-    }
+    public ValueTask ChangeBackingReferenceAsync(string? fileName, string? format) => parts.Reference.ChangeAsync(fileName, format);
 
     /// <inheritdoc/>
     public ValueTask<CheckReport> CheckAsync(RepairMode repair, IProgress<double>? progress = null) =>
         Qcow2Checker.CheckAsync(File, Header, DataFile is not null, repair, progress);
 
     /// <inheritdoc/>
-    public ValueTask ChangeKeySlotsAsync(KeySlotChange change, bool force)
-    {
-        headers.ThrowIfCorrupt();
-        return ImageEncryption.ChangeSlotsAsync(encryption, File.Node.FileName, change, force);
-    }
+    public ValueTask ChangeKeySlotsAsync(KeySlotChange change, bool force) => parts.ChangeKeySlotsAsync(change, force);
 
     /// <inheritdoc/>
-    public ValueTask<IReadOnlyList<SnapshotInfo>> ListSnapshotsAsync() => snapshots.ListAsync();
+    public ValueTask<IReadOnlyList<SnapshotInfo>> ListSnapshotsAsync() => parts.Snapshots.ListAsync();
 
     /// <inheritdoc/>
     public ValueTask<SnapshotInfo> CreateSnapshotAsync(SnapshotRequest request)
     {
         ArgumentNullException.ThrowIfNull(request);
-        return snapshots.CreateAsync(request);
+        return parts.Snapshots.CreateAsync(request);
     }
 
     /// <inheritdoc/>
     public ValueTask ApplySnapshotAsync(SnapshotSelector which)
     {
         ArgumentNullException.ThrowIfNull(which);
-        return snapshots.ApplyAsync(which);
+        return parts.Snapshots.ApplyAsync(which);
     }
 
     /// <inheritdoc/>
     public ValueTask DeleteSnapshotAsync(SnapshotSelector which)
     {
         ArgumentNullException.ThrowIfNull(which);
-        return snapshots.DeleteAsync(which);
+        return parts.Snapshots.DeleteAsync(which);
     }
 
     /// <inheritdoc/>
@@ -359,55 +241,51 @@ public sealed class Qcow2Node : BlockNode, IBackedNode, IKnownZero, IImageCheck,
             throw new BlockException(ErrorCode.Invalid, $"A snapshot of the image '{FileName}' can be shown only where it is open for reading", FileName);
         }
 
-        await snapshots.ShowAsync(which).ConfigureAwait(false);
+        await parts.Snapshots.ShowAsync(which).ConfigureAwait(false);
         showsSnapshot = true;
     }
 
     /// <inheritdoc/>
-    public ValueTask ReadVmStateAsync(long offset, Memory<byte> buffer) => snapshots.ReadStateAsync(offset, buffer);
+    public ValueTask ReadVmStateAsync(long offset, Memory<byte> buffer) => parts.Snapshots.ReadStateAsync(offset, buffer);
 
     /// <inheritdoc/>
     public async ValueTask WriteVmStateAsync(long offset, ReadOnlyMemory<byte> data)
     {
-        await snapshots.WriteStateAsync(offset, data).ConfigureAwait(false);
+        await parts.Snapshots.WriteStateAsync(offset, data).ConfigureAwait(false);
         Flushes.MarkWritten();
     }
 
     /// <inheritdoc/>
-    public ValueTask MarkIncompleteAsync() => Header.Version < 3
-        ? default
-        : headers.RewriteAsync(h => h with { Incompatible = h.Incompatible | IncompatibleFeatures.Incomplete });
+    public ValueTask MarkIncompleteAsync() => Header.Version < 3 ? default : parts.Headers.MarkAsync(IncompatibleFeatures.Incomplete, isSet: true);
 
     /// <inheritdoc/>
-    public ValueTask MarkCompleteAsync() => (Header.Incompatible & IncompatibleFeatures.Incomplete) == 0
-        ? default
-        : headers.RewriteAsync(h => h with { Incompatible = h.Incompatible & ~IncompatibleFeatures.Incomplete });
+    public ValueTask MarkCompleteAsync() => parts.Headers.MarkAsync(IncompatibleFeatures.Incomplete, isSet: false);
 
     /// <inheritdoc/>
     public bool CanKeepBitmaps => Header.Version >= 3;
 
     /// <inheritdoc/>
-    public ValueTask<IReadOnlyList<DirtyBitmap>> ListBitmapsAsync() => bitmaps.ListAsync();
+    public ValueTask<IReadOnlyList<DirtyBitmap>> ListBitmapsAsync() => parts.Bitmaps.ListAsync();
 
     /// <inheritdoc/>
-    public ValueTask<DirtyBitmap> AddBitmapAsync(string name, long granularity, bool isEnabled) => bitmaps.AddAsync(name, granularity, isEnabled);
+    public ValueTask<DirtyBitmap> AddBitmapAsync(string name, long granularity, bool isEnabled) => parts.Bitmaps.AddAsync(name, granularity, isEnabled);
 
     /// <inheritdoc/>
-    public ValueTask RemoveBitmapAsync(string name) => bitmaps.RemoveAsync(name);
+    public ValueTask RemoveBitmapAsync(string name) => parts.Bitmaps.RemoveAsync(name);
 
     /// <inheritdoc/>
-    public async ValueTask ClearBitmapAsync(string name) => await bitmaps.UseAsync(name, static b => b.Clear()).ConfigureAwait(false);
+    public async ValueTask ClearBitmapAsync(string name) => await parts.Bitmaps.UseAsync(name, static b => b.Clear()).ConfigureAwait(false);
 
     /// <inheritdoc/>
     public async ValueTask EnableBitmapAsync(string name, bool isEnabled) =>
-        await bitmaps.UseAsync(name, b => b.Enable(isEnabled)).ConfigureAwait(false);
+        await parts.Bitmaps.UseAsync(name, b => b.Enable(isEnabled)).ConfigureAwait(false);
 
     /// <inheritdoc/>
     public async ValueTask MergeBitmapAsync(string name, DirtyBitmap source) =>
-        await bitmaps.UseAsync(name, b => b.Merge(source)).ConfigureAwait(false);
+        await parts.Bitmaps.UseAsync(name, b => b.Merge(source)).ConfigureAwait(false);
 
     /// <inheritdoc/>
-    public ValueTask<DirtyBitmap> UseBitmapAsync(string name) => bitmaps.UseAsync(name, static _ => { });
+    public ValueTask<DirtyBitmap> UseBitmapAsync(string name) => parts.Bitmaps.UseAsync(name, static _ => { });
 
     /// <inheritdoc/>
     public override PermissionSet PermissionsForChild(ChildRole role, PermissionSet parents) =>
@@ -416,41 +294,35 @@ public sealed class Qcow2Node : BlockNode, IBackedNode, IKnownZero, IImageCheck,
     /// <inheritdoc/>
     public override async ValueTask DisposeAsync()
     {
-        cleaner?.Dispose();
-        ExceptionDispatchInfo? failure = null;
-        if (!IsReadOnly)
-        {
-            failure = await TryAsync(bitmaps.StoreAsync).ConfigureAwait(false);
-            var other = await TryAsync(preparation.CloseAsync).ConfigureAwait(false);
-            failure ??= other; // the children are let go of all the same
-        }
-
-        compressed.Dispose();
-        encryption?.Dispose();
+        var isStored = false;
         try
         {
-            await base.DisposeAsync().ConfigureAwait(false);
+            await parts.DisposeAsync().ConfigureAwait(false);
+            isStored = true;
         }
-        catch (Exception) when (failure is not null)
+        finally
         {
-            // The first failure is the cause.
+            try
+            {
+                await base.DisposeAsync().ConfigureAwait(false);
+            }
+            catch (Exception) when (!isStored)
+            {
+                // The first failure is the cause.
+            }
         }
-
-        failure?.Throw();
     }
 
-    private static async ValueTask<ExceptionDispatchInfo?> TryAsync(Func<ValueTask> step)
+    private async ValueTask ResizeWithBitmapsAsync(long size)
     {
+        Bitmaps?.CheckResize(size);
         try
         {
-            await step().ConfigureAwait(false);
-            return null;
+            await ResizeAsync(size, Preallocation.Off).ConfigureAwait(false);
         }
-        catch (Exception e)
+        finally
         {
-            return ExceptionDispatchInfo.Capture(e);
+            Bitmaps?.Resize(Length);
         }
     }
-
-    private static int SliceLimit(long bytes, int sliceSize) => (int)Math.Clamp(bytes / sliceSize, 8, int.MaxValue / 4096);
 }

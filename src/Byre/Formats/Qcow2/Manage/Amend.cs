@@ -10,15 +10,33 @@ namespace Byre.Formats.Qcow2.Manage;
 /// write of the header's first sector after all that it needs is on stable storage.
 /// </summary>
 internal sealed class Amend(
-    BlockEdge file, HeaderStore headers, ClusterAllocator allocator, OverlapGuard guard, WriteBackRound round, AmendZeroes zeroes)
+    BlockEdge file, HeaderStore headers, ClusterAllocator allocator, OverlapGuard guard, WriteBackRound round, WritePreparation preparation, PersistentBitmaps bitmaps,
+    AmendZeroes zeroes)
 {
     private readonly AmendSnapshots snapshots = new(file, headers, allocator);
 
-    /// <summary>Throws where the change is not possible; nothing is changed.</summary>
-    public void Check(Qcow2AmendOptions options) => AmendChecks.Check(options, headers.Header, file.Node.FileName);
+    /// <summary>Makes the changes, one after the other. No request is in flight.</summary>
+    /// <param name="options">What is to be changed.</param>
+    /// <param name="length">The disk's length.</param>
+    /// <param name="resize">Gives the disk another length.</param>
+    /// <exception cref="BlockException">A change is not possible (nothing is changed then), or a request failed.</exception>
+    public async ValueTask RunAsync(Qcow2AmendOptions options, DiskLength length, Func<long, ValueTask> resize)
+    {
+        await bitmaps.StoreAsync().ConfigureAwait(false); // so that the check sees them
+        AmendChecks.Check(options, headers.Header, file.Node.FileName);
+        await preparation.RunAsync(keepAllZero: true, keepBitmaps: true).ConfigureAwait(false);
+        await RaiseAsync(options).ConfigureAwait(false);
+        if (options.Size is { } size && size != length.Value)
+        {
+            await resize(size).ConfigureAwait(false);
+            await bitmaps.StoreAsync().ConfigureAwait(false); // while the clusters can be counted
+        }
+
+        await ReshapeAsync(options, length.Value).ConfigureAwait(false);
+    }
 
     /// <summary>Does what only adds to the header: the higher version, names, flags.</summary>
-    public async ValueTask RaiseAsync(Qcow2AmendOptions options)
+    private async ValueTask RaiseAsync(Qcow2AmendOptions options)
     {
         if ((options.Version ?? headers.Header.Version) < headers.Header.Version)
         {
@@ -52,7 +70,7 @@ internal sealed class Amend(
     /// <summary>Changes the reference counts' width, and lowers the version. Nobody uses the open image afterwards.</summary>
     /// <param name="options">What is wanted.</param>
     /// <param name="length">Length of the disk in bytes.</param>
-    public async ValueTask ReshapeAsync(Qcow2AmendOptions options, long length)
+    private async ValueTask ReshapeAsync(Qcow2AmendOptions options, long length)
     {
         var lowers = options.Version < headers.Header.Version;
         if (lowers)

@@ -5,7 +5,7 @@ using Byre.Nodes;
 namespace Byre.Formats.Qcow2.Manage;
 
 /// <summary>Changes what the header says of the backing file (qcow2 specification, "Header" and "Header extensions").</summary>
-internal sealed class BackingReference(string fileName, HeaderStore headers, WriteBackRound round)
+internal sealed class BackingReference(string fileName, HeaderStore headers, WritePreparation preparation, WriteBackRound round)
 {
     /// <summary>Throws where the header cannot have the reference.</summary>
     public void Check(string? name, string? format)
@@ -23,6 +23,7 @@ internal sealed class BackingReference(string fileName, HeaderStore headers, Wri
     public async ValueTask ChangeAsync(string? name, string? format)
     {
         Check(name, format);
+        await preparation.RunAsync(keepAllZero: string.IsNullOrEmpty(name), keepBitmaps: true).ConfigureAwait(false);
         await round.CleanAsync().ConfigureAwait(false);
         await round.SyncAsync().ConfigureAwait(false);
         await headers.RewriteAsync(h => Change(h, name, format)).ConfigureAwait(false);

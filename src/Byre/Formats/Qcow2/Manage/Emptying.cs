@@ -21,12 +21,14 @@ internal sealed class Emptying(
     OverlapGuard guard,
     ZeroAndDiscard zeroes,
     WriteBackRound round,
+    WritePreparation preparation,
     bool punches)
 {
     /// <summary>Empties the layer; durable when it completes. No request is in flight.</summary>
     /// <param name="length">Length of the disk in bytes.</param>
     public async ValueTask RunAsync(long length)
     {
+        await preparation.RunAsync(keepAllZero: true).ConfigureAwait(false);
         await round.CleanAsync().ConfigureAwait(false);
         var header = headers.Header;
         var reset = new RefcountReset(file, gate, refcounts, refcountTable, headers, guard);

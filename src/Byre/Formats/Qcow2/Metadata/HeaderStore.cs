@@ -79,6 +79,11 @@ internal sealed class HeaderStore
     /// </summary>
     public ValueTask SettleAsync() => Volatile.Read(ref isUncertain) ? UpdateAsync(static h => h) : default;
 
+    /// <summary>Sets or clears an incompatible feature bit where it is not so yet; as <see cref="RewriteAsync"/>.</summary>
+    public ValueTask MarkAsync(IncompatibleFeatures bit, bool isSet) => Header.Incompatible.HasFlag(bit) == isSet
+        ? default
+        : RewriteAsync(h => h with { Incompatible = isSet ? h.Incompatible | bit : h.Incompatible & ~bit });
+
     /// <summary>
     /// Changes anything in the header: fixed fields, extensions, the backing file's name. It is on stable storage when this
     /// completes, and one write of the first sector makes the change: whatever is interrupted, the header is the old or the
