@@ -1,4 +1,5 @@
 using System.Buffers.Binary;
+using System.Runtime.InteropServices;
 
 namespace Byre.Formats.Qcow2.Layout;
 
@@ -46,6 +47,27 @@ internal static class RefcountWidth
                 at = (byte)((at & ~((int)Max(order) << shift)) | ((int)value << shift));
                 break;
         }
+    }
+
+    /// <summary>The first refcount that is 0, from <paramref name="from"/> on; <paramref name="count"/> where there is none.</summary>
+    /// <param name="block">The refcount block, or a slice of one.</param>
+    /// <param name="order">0 to 6.</param>
+    /// <param name="from">Where to begin.</param>
+    /// <param name="count">How many refcounts the block has.</param>
+    internal static int FindFree(ReadOnlySpan<byte> block, int order, int from, int count)
+    {
+        if (order == 4)
+        {
+            var found = MemoryMarshal.Cast<byte, ushort>(block)[from..].IndexOf((ushort)0);
+            return found < 0 ? count : from + found;
+        }
+
+        while (from < count && Get(block, order, from) != 0)
+        {
+            from++;
+        }
+
+        return from;
     }
 
     private static int Shift(int order, int index) => (index & ((1 << (3 - order)) - 1)) << order;

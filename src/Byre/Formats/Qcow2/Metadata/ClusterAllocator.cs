@@ -1,4 +1,3 @@
-using System.Runtime.InteropServices;
 using Byre.Formats.Qcow2.Layout;
 using Byre.Nodes;
 
@@ -11,7 +10,9 @@ namespace Byre.Formats.Qcow2.Metadata;
 /// <remarks>
 /// Lock order: <c>allocating</c>, then the round lock (while the refcount table moves), then the metadata lock.
 /// </remarks>
-internal sealed class ClusterAllocator : RefcountBlocks
+internal sealed class ClusterAllocator(
+    BlockEdge file, Lock gate, SliceCache refcounts, ResidentTable table, HeaderStore headers, OverlapGuard guard, AsyncMutex roundLock)
+    : RefcountBlocks(file, gate, refcounts, table, headers, guard, roundLock)
 {
     private const long MaxHostOffset = 1L << 55;
 
@@ -19,20 +20,11 @@ internal sealed class ClusterAllocator : RefcountBlocks
     private long freeByte; // where the next compressed cluster may go, or 0
     private long uncounted;
 
-    public ClusterAllocator(
-        BlockEdge file, Lock gate, SliceCache refcounts, ResidentTable table, HeaderStore headers, OverlapGuard guard, AsyncMutex roundLock)
-        : base(file, gate, refcounts, table, headers, guard, roundLock)
-    {
-    }
-
     /// <summary>
     /// How many references were given back that were not counted: the counts on disk were wrong, or a cluster was given back
     /// twice.
     /// </summary>
     public long UncountedReleases => Interlocked.Read(ref uncounted);
-
-    /// <summary>The most references a cluster can have.</summary>
-    private ulong MaxRefcount => RefcountWidth.Max(Order);
 
     /// <summary>Takes clusters that follow each other, with one reference each.</summary>
     /// <param name="wanted">How many; there may be fewer, at least one.</param>
@@ -89,9 +81,8 @@ internal sealed class ClusterAllocator : RefcountBlocks
             if (at < 0)
             {
                 var run = await FindAsync(1).ConfigureAwait(false);
-                at = run.Offset.Value;
-                var joined = await TryContinueAsync(run.Offset.Value, length).ConfigureAwait(false);
-                at = joined >= 0 ? joined : at;
+                var joined = await TryShareAsync(length, run.Offset.Value).ConfigureAwait(false);
+                at = joined >= 0 ? joined : run.Offset.Value;
             }
 
             lock (Gate)
@@ -137,8 +128,7 @@ internal sealed class ClusterAllocator : RefcountBlocks
                     continue;
                 }
 
-                var index = (int)(cluster % SliceEntries);
-                for (; index < SliceEntries && cluster < first + range.Count; index++, cluster++)
+                for (var index = (int)(cluster % SliceEntries); index < SliceEntries && cluster < first + range.Count; index++, cluster++)
                 {
                     var count = RefcountWidth.Get(slice.Bytes, Order, index);
                     if (count == 0)
@@ -211,11 +201,7 @@ internal sealed class ClusterAllocator : RefcountBlocks
         try
         {
             await reset.RunAsync(kept, round).ConfigureAwait(false);
-            lock (Gate)
-            {
-                NextFree = 0;
-                freeByte = 0;
-            }
+            CountsChanged(lowestFreed: 0);
         }
         finally
         {
@@ -283,31 +269,20 @@ internal sealed class ClusterAllocator : RefcountBlocks
         }
     }
 
-    /// <summary>Puts a compressed cluster into the room that the last one left in its cluster.</summary>
-    private async ValueTask<long> TryShareAsync(int length)
+    /// <summary>
+    /// Puts a compressed cluster into the room that the last one left in its cluster: as a whole, or spanning a new cluster that
+    /// follows that one.
+    /// </summary>
+    /// <param name="length">Bytes.</param>
+    /// <param name="newCluster">Where the new cluster begins, or -1 where none is taken yet.</param>
+    /// <returns>Where it goes, or -1.</returns>
+    private async ValueTask<long> TryShareAsync(int length, long newCluster = -1)
     {
         while (true)
         {
             var at = Volatile.Read(ref freeByte);
-            if (at == 0 || (at & (ClusterSize - 1)) + length > ClusterSize)
-            {
-                return -1;
-            }
-
-            if (await AddReferenceAsync(at).ConfigureAwait(false) is { } added)
-            {
-                return added ? at : -1;
-            }
-        }
-    }
-
-    /// <summary>A new cluster follows the one that has room: the compressed cluster spans both.</summary>
-    private async ValueTask<long> TryContinueAsync(long newCluster, int length)
-    {
-        while (true)
-        {
-            var at = Volatile.Read(ref freeByte);
-            if (at == 0 || (at & -ClusterSize) + ClusterSize != newCluster || at + length <= newCluster)
+            var end = (at & -ClusterSize) + ClusterSize; // of the cluster with the room
+            if (at == 0 || (newCluster < 0 ? at + length > end : end != newCluster || at + length <= end))
             {
                 return -1;
             }
@@ -333,7 +308,7 @@ internal sealed class ClusterAllocator : RefcountBlocks
 
             var index = (int)(cluster % SliceEntries);
             var count = RefcountWidth.Get(slice.Bytes, Order, index);
-            if (count == 0 || count >= MaxRefcount)
+            if (count == 0 || count >= RefcountWidth.Max(Order))
             {
                 freeByte = 0;
                 return false;
@@ -394,7 +369,7 @@ internal sealed class ClusterAllocator : RefcountBlocks
                 var index = (int)(cluster - origin);
                 if (count == 0)
                 {
-                    index = FindFree(slice.Bytes, index);
+                    index = RefcountWidth.FindFree(slice.Bytes, Order, index, SliceEntries);
                     start = origin + index;
                 }
 
@@ -419,21 +394,5 @@ internal sealed class ClusterAllocator : RefcountBlocks
         }
 
         return await TakeAsync(start, count).ConfigureAwait(false);
-    }
-
-    private int FindFree(byte[] bytes, int from)
-    {
-        if (Order == 4)
-        {
-            var found = MemoryMarshal.Cast<byte, ushort>(bytes)[from..].IndexOf((ushort)0);
-            return found < 0 ? SliceEntries : from + found;
-        }
-
-        while (from < SliceEntries && RefcountWidth.Get(bytes, Order, from) != 0)
-        {
-            from++;
-        }
-
-        return from;
     }
 }
