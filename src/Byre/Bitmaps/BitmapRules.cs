@@ -4,7 +4,7 @@ using Byre.Nodes;
 
 namespace Byre.Bitmaps;
 
-/// <summary>What a bitmap's name and granularity can be.</summary>
+/// <summary>What a bitmap's name, granularity and length can be.</summary>
 internal static class BitmapRules
 {
     /// <summary>Throws unless a name can be a bitmap's.</summary>
@@ -34,4 +34,14 @@ internal static class BitmapRules
                 $"A bitmap's granularity is a power of two from {DirtyBitmap.MinGranularity} to {DirtyBitmap.MaxGranularity}, not {granularity}");
         }
     }
+
+    /// <summary>Throws unless a bitmap can have so many bits.</summary>
+    /// <param name="name">Its name.</param>
+    /// <param name="count">How many.</param>
+    /// <param name="bytes">The disk's length, which takes them.</param>
+    /// <returns>The bits.</returns>
+    /// <exception cref="BlockException"><see cref="ErrorCode.TooLarge"/>.</exception>
+    public static long CheckedBits(string name, long count, long bytes) => count <= HierarchicalBitmap.MaxLength
+        ? count
+        : throw new BlockException(ErrorCode.TooLarge, $"The bitmap '{name}' would need {count} bits for {bytes} bytes: a greater granularity needs fewer");
 }

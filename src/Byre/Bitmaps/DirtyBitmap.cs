@@ -393,11 +393,5 @@ public sealed class DirtyBitmap
         }
     }
 
-    private long CheckedBits(long bytes)
-    {
-        var count = BitsFor(bytes);
-        return count <= HierarchicalBitmap.MaxLength
-            ? count
-            : throw new BlockException(ErrorCode.TooLarge, $"The bitmap '{Name}' would need {count} bits for {bytes} bytes: a greater granularity needs fewer");
-    }
+    private long CheckedBits(long bytes) => BitmapRules.CheckedBits(Name, BitsFor(bytes), bytes);
 }
