@@ -5,10 +5,6 @@ namespace Byre.Formats.Qcow2.Layout;
 /// <summary>The bitmap directory as a whole (qcow2 specification, "Bitmap directory").</summary>
 internal static class BitmapDirectory
 {
-    private const int DirtyTracking = 1;
-    private const int MinGranularityBits = 9;
-    private const int MaxGranularityBits = 31;
-
     /// <summary>The longest a stored bitmap may be, in bytes; the same bound as QEMU's.</summary>
     internal const long MaxBitmapBytes = 512L << 20;
 
@@ -39,7 +35,7 @@ internal static class BitmapDirectory
             }
 
             start = BitmapEntry.Read(rest.Span);
-            if (Wrong(start, header) is { } wrong)
+            if (start.ProblemIn(header) is { } wrong)
             {
                 throw Malformed(image, $"entry {entries.Count} has {wrong}");
             }
@@ -85,42 +81,6 @@ internal static class BitmapDirectory
     /// <summary>A failure that names the image.</summary>
     internal static BlockException Malformed(string image, string what) =>
         new(ErrorCode.Corrupt, $"The bitmap directory of the image '{image}' is not valid: {what}", image);
-
-    private static string? Wrong(in BitmapEntry entry, Qcow2Header header)
-    {
-        if (entry.Type != DirtyTracking)
-        {
-            return $"an unknown type, {entry.Type}";
-        }
-
-        if (entry.GranularityBits is < MinGranularityBits or > MaxGranularityBits)
-        {
-            return $"a granularity of 2^{entry.GranularityBits} bytes";
-        }
-
-        if ((entry.Flags & ~BitmapEntry.KnownFlags) != 0)
-        {
-            return $"unknown flags, 0x{entry.Flags:x}";
-        }
-
-        if (entry.NameLength is 0 or > BitmapEntry.MaxNameLength)
-        {
-            return $"a name of {entry.NameLength} bytes";
-        }
-
-        if (entry.TableOffset <= 0 || (entry.TableOffset & (header.ClusterSize - 1)) != 0)
-        {
-            return $"its table at 0x{entry.TableOffset:x}";
-        }
-
-        if (entry.TableEntries == 0 || (long)entry.TableEntries << header.ClusterBits > MaxBitmapBytes
-            || (!entry.IsInUse && entry.TableEntries != TableEntriesFor(header.Size, entry.GranularityBits, header.ClusterBits)))
-        {
-            return $"a table of {entry.TableEntries} entries";
-        }
-
-        return null;
-    }
 
     private static long CeilingShift(long value, int bits) => (value >> bits) + ((value & ((1L << bits) - 1)) != 0 ? 1 : 0);
 }

@@ -11,8 +11,8 @@ internal sealed record BitmapDirectoryEntry(BitmapEntry Fixed, ReadOnlyMemory<by
     /// <summary>The name.</summary>
     internal string Name => Encoding.UTF8.GetString(NameBytes.Span);
 
-    /// <summary>There is extra data that nobody here knows, and the entry does not say that the bitmap can be used without knowing it.</summary>
-    internal bool IsBeyondUse => Fixed.ExtraBytes != 0 && (Fixed.Flags & BitmapEntry.ExtraDataCompatible) == 0;
+    /// <summary>As <see cref="BitmapEntry.IsBeyondUse"/>.</summary>
+    internal bool IsBeyondUse => Fixed.IsBeyondUse;
 
     /// <summary>An entry of a new bitmap.</summary>
     internal static BitmapDirectoryEntry Create(string name, BitmapEntry start)

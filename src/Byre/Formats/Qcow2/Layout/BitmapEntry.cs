@@ -13,6 +13,10 @@ namespace Byre.Formats.Qcow2.Layout;
 internal readonly record struct BitmapEntry(
     long TableOffset, uint TableEntries, uint Flags, byte Type, byte GranularityBits, ushort NameLength, uint ExtraBytes)
 {
+    private const int DirtyTracking = 1;
+    private const int MinGranularityBits = 9;
+    private const int MaxGranularityBits = 31;
+
     /// <summary>The fixed part's length in bytes.</summary>
     internal const int FixedLength = 24;
 
@@ -34,6 +38,9 @@ internal readonly record struct BitmapEntry(
     internal bool IsInUse => (Flags & InUse) != 0;
 
     internal bool IsAuto => (Flags & Auto) != 0;
+
+    /// <summary>There is extra data that nobody here knows, and the entry does not say that the bitmap can be used without knowing it.</summary>
+    internal bool IsBeyondUse => ExtraBytes != 0 && (Flags & ExtraDataCompatible) == 0;
 
     /// <summary>Bytes to the next entry.</summary>
     internal long Length => (FixedLength + (long)ExtraBytes + NameLength + 7) & ~7;
@@ -58,5 +65,39 @@ internal readonly record struct BitmapEntry(
         bytes[17] = GranularityBits;
         BinaryPrimitives.WriteUInt16BigEndian(bytes[18..], NameLength);
         BinaryPrimitives.WriteUInt32BigEndian(bytes[20..], ExtraBytes);
+    }
+
+    /// <summary>What the entry says that cannot be so in an image, as a message goes on behind "it has"; or null.</summary>
+    /// <param name="header">The image's header.</param>
+    internal string? ProblemIn(Qcow2Header header)
+    {
+        if (Type != DirtyTracking)
+        {
+            return $"an unknown type, {Type}";
+        }
+
+        if (GranularityBits is < MinGranularityBits or > MaxGranularityBits)
+        {
+            return $"a granularity of 2^{GranularityBits} bytes";
+        }
+
+        if ((Flags & ~KnownFlags) != 0)
+        {
+            return $"unknown flags, 0x{Flags:x}";
+        }
+
+        if (NameLength is 0 or > MaxNameLength)
+        {
+            return $"a name of {NameLength} bytes";
+        }
+
+        if (TableOffset <= 0 || (TableOffset & (header.ClusterSize - 1)) != 0)
+        {
+            return $"its table at 0x{TableOffset:x}";
+        }
+
+        return TableEntries == 0 || (long)TableEntries << header.ClusterBits > BitmapDirectory.MaxBitmapBytes
+            || (!IsInUse && TableEntries != BitmapDirectory.TableEntriesFor(header.Size, GranularityBits, header.ClusterBits))
+            ? $"a table of {TableEntries} entries" : null;
     }
 }

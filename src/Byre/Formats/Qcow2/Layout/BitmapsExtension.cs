@@ -22,6 +22,13 @@ internal readonly record struct BitmapsExtension(uint Count, ulong DirectoryByte
         Count is > 0 and <= MaxBitmaps && DirectoryBytes is > 0 and <= MaxDirectoryBytes
         && DirectoryOffset is > 0 and <= long.MaxValue - MaxDirectoryBytes && (DirectoryOffset & (uint)(clusterSize - 1)) == 0;
 
+    /// <summary>
+    /// The extension of an image as stored; null where there is none, or where it counts as absent: a program that does not know
+    /// it has written to the image, and has cleared the autoclear bit.
+    /// </summary>
+    internal static ReadOnlyMemory<byte>? BytesIn(Qcow2Header header) =>
+        (header.Autoclear & AutoclearFeatures.Bitmaps) == 0 ? null : header.FindExtension(HeaderExtensionTypes.Bitmaps)?.Data;
+
     /// <summary>Reads it; null where it is too short.</summary>
     internal static BitmapsExtension? Read(ReadOnlySpan<byte> bytes) => bytes.Length < Length ? null : new(
         BinaryPrimitives.ReadUInt32BigEndian(bytes),

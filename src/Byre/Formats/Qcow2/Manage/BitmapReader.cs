@@ -18,13 +18,13 @@ internal sealed class BitmapReader(BlockEdge file, Qcow2Header header)
     /// <exception cref="BlockException"><see cref="ErrorCode.Corrupt"/>: it makes no sense.</exception>
     public BitmapsExtension? Extension()
     {
-        if ((header.Autoclear & AutoclearFeatures.Bitmaps) == 0 || header.FindExtension(HeaderExtensionTypes.Bitmaps) is not { } extension)
+        if (BitmapsExtension.BytesIn(header) is not { } extension)
         {
             return null;
         }
 
-        if (extension.Data.Length != BitmapsExtension.Length || !extension.Data.Span[4..8].SequenceEqual("\0\0\0\0"u8)
-            || BitmapsExtension.Read(extension.Data.Span) is not { } place || !place.IsPlausible(header.ClusterSize)
+        if (extension.Length != BitmapsExtension.Length || !extension.Span[4..8].SequenceEqual("\0\0\0\0"u8)
+            || BitmapsExtension.Read(extension.Span) is not { } place || !place.IsPlausible(header.ClusterSize)
             || (long)place.DirectoryOffset >= file.Length)
         {
             throw BitmapDirectory.Malformed(name, "the header's extension for bitmaps has numbers that cannot be right");

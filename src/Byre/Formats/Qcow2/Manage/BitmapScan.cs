@@ -28,10 +28,9 @@ internal sealed class BitmapScan(ImageScan scan)
     /// <exception cref="BlockException">The directory or a table cannot be read from the file.</exception>
     public async ValueTask RunAsync()
     {
-        if (scan.Header.Autoclear.HasFlag(AutoclearFeatures.Bitmaps)
-            && scan.Header.FindExtension(HeaderExtensionTypes.Bitmaps) is { } extension)
+        if (BitmapsExtension.BytesIn(scan.Header) is { } extension)
         {
-            await ScanDirectoryAsync(extension.Data).ConfigureAwait(false);
+            await ScanDirectoryAsync(extension).ConfigureAwait(false);
         }
     }
 
@@ -121,16 +120,8 @@ internal sealed class BitmapScan(ImageScan scan)
         }
     }
 
-    private bool IsSound(in BitmapEntry entry)
-    {
-        var (offset, entries) = (entry.TableOffset, (long)entry.TableEntries);
-        return entry.NameLength is > 0 and <= BitmapEntry.MaxNameLength && entry.Type == 1
-            && entry.GranularityBits is >= 9 and <= 31 && (entry.Flags & ~BitmapEntry.KnownFlags) == 0
-            && (entry.ExtraBytes == 0 || (entry.Flags & BitmapEntry.ExtraDataCompatible) != 0)
-            && offset > 0 && (offset & (scan.Header.ClusterSize - 1)) == 0 && offset <= long.MaxValue - (1L << 40)
-            && entries != 0 && entries << scan.Header.ClusterBits <= BitmapDirectory.MaxBitmapBytes
-            && (entry.IsInUse || entries == BitmapDirectory.TableEntriesFor(scan.Header.Size, entry.GranularityBits, scan.Header.ClusterBits));
-    }
+    private bool IsSound(in BitmapEntry entry) =>
+        entry.ProblemIn(scan.Header) is null && !entry.IsBeyondUse && entry.TableOffset <= long.MaxValue - (1L << 40);
 
     private void AddTable(FindingPlace place, int at, in BitmapEntry entry, WeightedRanges clusters, WeightedRanges bytes)
     {

@@ -114,9 +114,8 @@ internal static class OpenChecks
     /// </summary>
     private static async ValueTask AddBitmapsAsync(OverlapGuard guard, BlockEdge file, Qcow2Header header)
     {
-        if ((header.Autoclear & AutoclearFeatures.Bitmaps) == 0
-            || header.FindExtension(HeaderExtensionTypes.Bitmaps) is not { } extension
-            || BitmapsExtension.Read(extension.Data.Span) is not { } place
+        if (BitmapsExtension.BytesIn(header) is not { } extension
+            || BitmapsExtension.Read(extension.Span) is not { } place
             || !place.IsPlausible(header.ClusterSize)
             || (long)place.DirectoryOffset + (long)place.DirectoryBytes > file.Length)
         {

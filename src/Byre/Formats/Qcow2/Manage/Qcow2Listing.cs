@@ -27,9 +27,7 @@ public static class Qcow2Listing
         ArgumentNullException.ThrowIfNull(file);
         ArgumentNullException.ThrowIfNull(header);
         var result = new List<Qcow2BitmapInfo>();
-        if ((header.Autoclear & AutoclearFeatures.Bitmaps) == 0
-            || header.FindExtension(HeaderExtensionTypes.Bitmaps) is not { } extension
-            || BitmapsExtension.Read(extension.Data.Span) is not { } place)
+        if (BitmapsExtension.BytesIn(header) is not { } extension || BitmapsExtension.Read(extension.Span) is not { } place)
         {
             return result;
         }
