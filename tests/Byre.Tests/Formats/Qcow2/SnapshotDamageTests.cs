@@ -58,6 +58,20 @@ public class SnapshotDamageTests
         await TryAsync(start, false, async s => await s.DeleteSnapshotAsync(SnapshotSelector.Of("1")));
     }
 
+    [Theory]
+    [InlineData("id length", 65_535)]
+    [InlineData("place", 1UL << 40)]
+    public async Task A_snapshot_table_that_is_cut_off_keeps_nobody_from_the_disk(string what, ulong value)
+    {
+        await using var image = await TestImage.OpenAsync(new MemoryNode(await MakeAsync(what, value)));
+        var data = TestImage.Bytes(50_000, 3);
+        await image.WriteAsync(500_000, data);
+        await image.FlushAsync();
+        var read = new byte[data.Length];
+        await image.ReadAsync(500_000, read);
+        Assert.Equal(data, read);
+    }
+
     private static async Task TryAsync(byte[] start, bool works, Func<ISnapshotStore, Task> act)
     {
         var file = new MemoryNode((byte[])start.Clone());

@@ -7,7 +7,7 @@ namespace Byre.Formats.Qcow2.Layout;
 /// <summary>An entry of the snapshot table (qcow2 specification, "Snapshots").</summary>
 internal sealed record SnapshotEntry
 {
-    private const int FixedLength = 40;
+    private const int FixedLength = SnapshotEntryStart.FixedLength;
     private const int KnownExtra = 24;
 
     /// <summary>Where the snapshot's L1 table is, in bytes of the file.</summary>
@@ -60,14 +60,14 @@ internal sealed record SnapshotEntry
     /// <exception cref="BlockException"><see cref="ErrorCode.TooLarge"/>: more than 1024 bytes of extra data.</exception>
     internal static int LengthOf(ReadOnlySpan<byte> start, string fileName)
     {
-        var extra = HeaderFields.U32(start, 36);
-        if (extra > Qcow2Limits.MaxSnapshotExtraBytes)
+        var fixedPart = SnapshotEntryStart.Read(start);
+        if (fixedPart.ExtraLength > Qcow2Limits.MaxSnapshotExtraBytes)
         {
             throw new BlockException(
-                ErrorCode.TooLarge, $"'{fileName}': an entry of the snapshot table has {extra} bytes of extra data, more than there can be", fileName);
+                ErrorCode.TooLarge, $"'{fileName}': an entry of the snapshot table has {fixedPart.ExtraLength} bytes of extra data, more than there can be", fileName);
         }
 
-        return Padded(FixedLength + (int)extra + U16(start, 12) + U16(start, 14));
+        return Padded((int)fixedPart.Length);
     }
 
     /// <summary>Reads an entry.</summary>
@@ -85,26 +85,25 @@ internal sealed record SnapshotEntry
         }
 
         length = LengthOf(bytes, fileName);
-        var extra = (int)HeaderFields.U32(bytes, 36);
-        int idLength = U16(bytes, 12);
-        int nameLength = U16(bytes, 14);
+        var start = SnapshotEntryStart.Read(bytes);
+        var extra = (int)start.ExtraLength;
         var idAt = FixedLength + extra;
-        if (bytes.Length < idAt + idLength + nameLength)
+        if (bytes.Length < start.Length)
         {
             throw CutOff(fileName);
         }
 
-        var (id, rawId) = TextOf(bytes.Slice(idAt, idLength));
-        var (name, rawName) = TextOf(bytes.Slice(idAt + idLength, nameLength));
+        var (id, rawId) = TextOf(bytes.Slice(idAt, start.IdLength));
+        var (name, rawName) = TextOf(bytes.Slice(idAt + start.IdLength, start.NameLength));
         var icount = extra >= 24 ? HeaderFields.U64(bytes, FixedLength + 16) : ulong.MaxValue;
         return new SnapshotEntry
         {
-            L1Offset = (long)HeaderFields.U64(bytes, 0),
-            L1Entries = HeaderFields.U32(bytes, 8),
-            DateSeconds = HeaderFields.U32(bytes, 16),
-            DateNanoseconds = HeaderFields.U32(bytes, 20),
-            VmClockNanoseconds = HeaderFields.U64(bytes, 24),
-            VmStateSize = extra >= 8 ? HeaderFields.U64(bytes, FixedLength) : HeaderFields.U32(bytes, 32),
+            L1Offset = start.L1Offset,
+            L1Entries = start.L1Entries,
+            DateSeconds = start.DateSeconds,
+            DateNanoseconds = start.DateNanoseconds,
+            VmClockNanoseconds = start.VmClockNanoseconds,
+            VmStateSize = extra >= 8 ? HeaderFields.U64(bytes, FixedLength) : start.VmStateSize,
             DiskSize = extra >= 16 ? HeaderFields.U64(bytes, FixedLength + 8) : null,
             Icount = icount == ulong.MaxValue ? null : icount,
             ExtraLength = extra,
@@ -132,13 +131,9 @@ internal sealed record SnapshotEntry
         var length = Length;
         bytes = bytes[..length];
         bytes.Clear();
-        HeaderFields.Put64(bytes, 0, (ulong)L1Offset);
-        HeaderFields.Put32(bytes, 8, L1Entries);
-        HeaderFields.Put32(bytes, 16, DateSeconds);
-        HeaderFields.Put32(bytes, 20, DateNanoseconds);
-        HeaderFields.Put64(bytes, 24, VmClockNanoseconds);
-        HeaderFields.Put32(bytes, 32, (uint)Math.Min(VmStateSize, uint.MaxValue));
-        HeaderFields.Put32(bytes, 36, (uint)(KnownExtra + UnknownExtra.Length));
+        new SnapshotEntryStart(
+            L1Offset, L1Entries, (ushort)id.Length, (ushort)name.Length, DateSeconds, DateNanoseconds, VmClockNanoseconds,
+            (uint)Math.Min(VmStateSize, uint.MaxValue), (uint)(KnownExtra + UnknownExtra.Length)).Write(bytes);
         HeaderFields.Put64(bytes, FixedLength, VmStateSize);
         HeaderFields.Put64(bytes, FixedLength + 8, DiskSize ?? (ulong)diskSize);
         HeaderFields.Put64(bytes, FixedLength + 16, Icount ?? ulong.MaxValue);
@@ -146,8 +141,6 @@ internal sealed record SnapshotEntry
         var at = FixedLength + KnownExtra + UnknownExtra.Length;
         id.Span.CopyTo(bytes[at..]);
         name.Span.CopyTo(bytes[(at + id.Length)..]);
-        PutU16(bytes, 12, id.Length);
-        PutU16(bytes, 14, name.Length);
         return length;
     }
 
@@ -160,14 +153,6 @@ internal sealed record SnapshotEntry
     }
 
     private static int Padded(int length) => (length + 7) & ~7;
-
-    private static ushort U16(ReadOnlySpan<byte> bytes, int at) => (ushort)((bytes[at] << 8) | bytes[at + 1]);
-
-    private static void PutU16(Span<byte> bytes, int at, int value)
-    {
-        bytes[at] = (byte)(value >> 8);
-        bytes[at + 1] = (byte)value;
-    }
 
     private static BlockException CutOff(string fileName) =>
         new(ErrorCode.Corrupt, $"'{fileName}': The snapshot table is cut off", fileName);

@@ -8,8 +8,6 @@ namespace Byre.Formats.Qcow2.Manage;
 /// <summary>What a change of the format's version means for internal snapshots (qcow2 specification, "Snapshots").</summary>
 internal sealed class AmendSnapshots(BlockEdge file, HeaderStore headers, ClusterAllocator allocator)
 {
-    private const int FixedLength = 40;
-
     private string Name => file.Node.FileName;
 
     /// <summary>
@@ -25,26 +23,10 @@ internal sealed class AmendSnapshots(BlockEdge file, HeaderStore headers, Cluste
             return null;
         }
 
-        var (entries, _) = await ReadAsync(header).ConfigureAwait(false);
-        var length = 0L;
-        foreach (var entry in entries)
-        {
-            length += entry.Length;
-        }
-
-        if (length > Qcow2Limits.MaxSnapshotTableBytes)
-        {
-            throw new BlockException(ErrorCode.TooLarge, $"The snapshot table of '{Name}' would be too long in version 3", Name);
-        }
-
-        var run = await allocator.AllocateAllAsync((int)((length + header.ClusterSize - 1) >> header.ClusterBits)).ConfigureAwait(false);
-        var table = new byte[(long)run.Count << header.ClusterBits];
-        var at = 0;
-        foreach (var entry in entries)
-        {
-            at += entry.Write(table.AsSpan(at), header.Size);
-        }
-
+        var entries = (await SnapshotTable.ReadAsync(file, header).ConfigureAwait(false)).Entries;
+        var table = SnapshotTable.Encode(entries, header.Size, Name);
+        var run = await allocator.AllocateAllAsync((table.Length + header.ClusterSize - 1) >> header.ClusterBits).ConfigureAwait(false);
+        Array.Resize(ref table, run.Count << header.ClusterBits);
         await file.WriteAsync(run.Offset.Value, table).ConfigureAwait(false);
         return run;
     }
@@ -58,7 +40,7 @@ internal sealed class AmendSnapshots(BlockEdge file, HeaderStore headers, Cluste
             return null;
         }
 
-        var (_, length) = await ReadAsync(header).ConfigureAwait(false);
+        var length = (await SnapshotTable.ReadAsync(file, header).ConfigureAwait(false)).Bytes;
         return new FreedRange(new HostOffset(header.SnapshotsOffset), (length + header.ClusterSize - 1) >> header.ClusterBits, false);
     }
 
@@ -67,8 +49,7 @@ internal sealed class AmendSnapshots(BlockEdge file, HeaderStore headers, Cluste
     public async ValueTask CheckDowngradeAsync()
     {
         var header = headers.Header;
-        var (entries, _) = await ReadAsync(header).ConfigureAwait(false);
-        foreach (var entry in entries)
+        foreach (var entry in (await SnapshotTable.ReadAsync(file, header).ConfigureAwait(false)).Entries)
         {
             if ((entry.DiskSize is { } size && size != (ulong)header.Size) || entry.VmStateSize > uint.MaxValue)
             {
@@ -112,27 +93,6 @@ internal sealed class AmendSnapshots(BlockEdge file, HeaderStore headers, Cluste
         }
 
         return false;
-    }
-
-    private async ValueTask<(List<SnapshotEntry> Entries, long Length)> ReadAsync(Qcow2Header header)
-    {
-        var entries = new List<SnapshotEntry>();
-        var at = header.SnapshotsOffset;
-        for (var i = 0u; i < header.SnapshotCount; i++)
-        {
-            var start = new byte[FixedLength];
-            await PaddedReads.ReadAsync(file, at, start).ConfigureAwait(false);
-            var bytes = new byte[SnapshotEntry.LengthOf(start, Name)];
-            await PaddedReads.ReadAsync(file, at, bytes).ConfigureAwait(false);
-            entries.Add(SnapshotEntry.Read(bytes, Name, out _));
-            at += bytes.Length;
-            if (at - header.SnapshotsOffset > Qcow2Limits.MaxSnapshotTableBytes)
-            {
-                throw new BlockException(ErrorCode.TooLarge, $"The snapshot table of '{Name}' is too long", Name);
-            }
-        }
-
-        return (entries, at - header.SnapshotsOffset);
     }
 
     private BlockException Unfit(string why) => new(ErrorCode.NotSupported, $"'{Name}' cannot become an image of version 2: {why}", Name);

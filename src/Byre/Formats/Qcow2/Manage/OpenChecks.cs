@@ -79,16 +79,10 @@ internal static class OpenChecks
 
         AddTables(guard, OverlapChecks.ActiveL2, l1, static raw => new L1Entry(raw).Table, header.ClusterSize);
         AddTables(guard, OverlapChecks.RefcountBlock, refcountTable, static raw => new RefcountTableEntry(raw).Block, header.ClusterSize);
-        var at = header.SnapshotsOffset;
-        for (var i = 0; i < header.SnapshotCount; i++)
+        var snapshots = await SnapshotTable.ReadAsync(file, header, mayBeCut: true).ConfigureAwait(false);
+        guard.Add(OverlapChecks.SnapshotTable, new HostOffset(header.SnapshotsOffset), snapshots.Bytes);
+        foreach (var entry in snapshots.Entries)
         {
-            var bytes = new byte[40];
-            await PaddedReads.ReadAsync(file, at, bytes).ConfigureAwait(false);
-            var length = SnapshotEntry.LengthOf(bytes, file.Node.FileName);
-            bytes = new byte[length];
-            await PaddedReads.ReadAsync(file, at, bytes).ConfigureAwait(false);
-            var entry = SnapshotEntry.Read(bytes, file.Node.FileName, out length);
-            guard.Add(OverlapChecks.SnapshotTable, new HostOffset(at), length);
             if (entry.L1Offset > 0 && entry.L1Entries <= Qcow2Limits.MaxL1Bytes / 8)
             {
                 guard.Add(OverlapChecks.InactiveL1, new HostOffset(entry.L1Offset), entry.L1Entries * 8L);
@@ -98,8 +92,6 @@ internal static class OpenChecks
                     AddTables(guard, OverlapChecks.InactiveL2, table, static raw => new L1Entry(raw).Table, header.ClusterSize);
                 }
             }
-
-            at += length;
         }
 
         if (guard.Knows(OverlapChecks.BitmapDirectory))

@@ -1,4 +1,3 @@
-using System.Buffers.Binary;
 using System.Text;
 using Byre.Formats.Qcow2.Layout;
 using Byre.Nodes;
@@ -11,9 +10,8 @@ namespace Byre.Formats.Qcow2.Manage;
 /// </summary>
 internal sealed class SnapshotScan(ImageScan scan)
 {
-    private const int FixedBytes = 40;
+    private const int FixedBytes = SnapshotEntryStart.FixedLength;
     private const int Version3ExtraBytes = 16;
-    private const int WrittenExtraBytes = 24;
     private const int ComparedIdBytes = 256;
 
     private readonly List<SnapshotRecord> records = [];
@@ -82,14 +80,7 @@ internal sealed class SnapshotScan(ImageScan scan)
                 continue;
             }
 
-            var extra = (int)Math.Min(record.ExtraBytes, Qcow2Limits.MaxSnapshotExtraBytes);
-            var start = new byte[FixedBytes + extra];
-            await scan.Reader.ReadAsync(record.Offset, start).ConfigureAwait(false);
-            var tail = new byte[record.TailBytes];
-            await scan.Reader.ReadAsync(record.Offset + FixedBytes + record.ExtraBytes, tail).ConfigureAwait(false);
-            start = Completed(start);
-            table.Write(start);
-            table.Write(tail);
+            table.Write(await BytesOfAsync(record).ConfigureAwait(false));
             table.SetLength((table.Length + 7) & ~7);
             table.Position = table.Length;
             count++;
@@ -107,10 +98,8 @@ internal sealed class SnapshotScan(ImageScan scan)
         {
             at = (at + 7) & ~7;
             await scan.Reader.ReadAsync(at, bytes).ConfigureAwait(false);
-            var extra = BinaryPrimitives.ReadUInt32BigEndian(bytes.AsSpan(36));
-            int idBytes = BinaryPrimitives.ReadUInt16BigEndian(bytes.AsSpan(12));
-            var tail = idBytes + BinaryPrimitives.ReadUInt16BigEndian(bytes.AsSpan(14));
-            var next = at + FixedBytes + extra + tail;
+            var entry = SnapshotEntryStart.Read(bytes);
+            var next = at + entry.Length;
             if (next - start > Qcow2Limits.MaxSnapshotTableBytes)
             {
                 Lose(CheckFindingKind.SnapshotTable, count - i, new(at, CheckTable.SnapshotTable, i),
@@ -118,11 +107,11 @@ internal sealed class SnapshotScan(ImageScan scan)
                 return at;
             }
 
-            CheckExtra(at, i, extra);
-            if (idBytes <= ComparedIdBytes)
+            CheckExtra(at, i, entry.ExtraLength);
+            if (entry.IdLength <= ComparedIdBytes)
             {
-                var id = new byte[idBytes];
-                await scan.Reader.ReadAsync(at + FixedBytes + extra, id).ConfigureAwait(false);
+                var id = new byte[entry.IdLength];
+                await scan.Reader.ReadAsync(at + FixedBytes + entry.ExtraLength, id).ConfigureAwait(false);
                 if (!ids.Add(Encoding.Latin1.GetString(id)))
                 {
                     scan.Findings.Note(CheckFindingKind.DuplicateSnapshot, new(at, CheckTable.SnapshotTable, i), scan.Findings.WantsLines
@@ -130,7 +119,7 @@ internal sealed class SnapshotScan(ImageScan scan)
                 }
             }
 
-            CheckL1(at, i, bytes, extra, tail);
+            CheckL1(at, i, entry);
             at = next;
         }
 
@@ -150,10 +139,10 @@ internal sealed class SnapshotScan(ImageScan scan)
         }
     }
 
-    private void CheckL1(long at, uint index, byte[] entry, uint extra, int tail)
+    private void CheckL1(long at, uint index, in SnapshotEntryStart entry)
     {
-        var offset = BinaryPrimitives.ReadInt64BigEndian(entry);
-        var length = (long)BinaryPrimitives.ReadUInt32BigEndian(entry.AsSpan(8)) * 8;
+        var offset = entry.L1Offset;
+        var length = entry.L1Entries * 8L;
         var isBehind = at >= scan.FileLength;
         if (offset < 0 || (offset & (scan.Header.ClusterSize - 1)) != 0)
         {
@@ -170,33 +159,30 @@ internal sealed class SnapshotScan(ImageScan scan)
         var isLost = isBehind || (length > 0 && (offset == 0 || offset >= scan.FileLength));
         HasLost |= isLost;
         isDamaged |= isLost;
-        records.Add(new(at, extra, tail, offset, length, isLost));
+        records.Add(new(at, entry.ExtraLength, entry.IdLength + entry.NameLength, offset, length, isLost));
     }
 
     private bool IsFollowed(SnapshotRecord record) =>
         record.L1Offset >= 0 && (record.L1Offset & (scan.Header.ClusterSize - 1)) == 0 && record.L1Bytes <= Qcow2Limits.MaxL1Bytes;
 
-    /// <summary>The fixed part and the extra data, with what version 3 wants there.</summary>
-    private byte[] Completed(byte[] start)
+    /// <summary>An entry as a repair writes it: with all the extra data that version 3 wants, and no more than there can be.</summary>
+    private async ValueTask<byte[]> BytesOfAsync(SnapshotRecord record)
     {
-        var extra = start.Length - FixedBytes;
-        if (scan.Header.Version >= 3 && extra < Version3ExtraBytes)
+        var extra = (int)Math.Min(record.ExtraBytes, Qcow2Limits.MaxSnapshotExtraBytes);
+        var bytes = new byte[FixedBytes + extra + record.TailBytes];
+        await scan.Reader.ReadAsync(record.Offset, bytes.AsMemory(0, FixedBytes + extra)).ConfigureAwait(false);
+        await scan.Reader.ReadAsync(record.Offset + FixedBytes + record.ExtraBytes, bytes.AsMemory(FixedBytes + extra)).ConfigureAwait(false);
+        (SnapshotEntryStart.Read(bytes) with { ExtraLength = (uint)extra }).Write(bytes);
+        if (scan.Header.Version < 3 || extra >= Version3ExtraBytes)
         {
-            // The length of the VM state may be there already; the disk's length is taken to be what it is now.
-            var complete = new byte[FixedBytes + WrittenExtraBytes];
-            start.CopyTo(complete, 0);
-            if (extra < 8)
-            {
-                BinaryPrimitives.WriteUInt64BigEndian(complete.AsSpan(FixedBytes), BinaryPrimitives.ReadUInt32BigEndian(start.AsSpan(32)));
-            }
-
-            BinaryPrimitives.WriteInt64BigEndian(complete.AsSpan(FixedBytes + 8), scan.Header.Size);
-            BinaryPrimitives.WriteUInt64BigEndian(complete.AsSpan(FixedBytes + 16), ulong.MaxValue);
-            start = complete;
+            return bytes;
         }
 
-        BinaryPrimitives.WriteInt32BigEndian(start.AsSpan(36), start.Length - FixedBytes);
-        return start;
+        // The disk's length is taken to be what it is now.
+        var entry = SnapshotEntry.Read(bytes, TableWindow.NameOf(scan.Reader.File), out _);
+        var complete = new byte[entry.Length];
+        entry.Write(complete, scan.Header.Size);
+        return complete;
     }
 
     private void Damaged(CheckFindingKind kind, CheckRemedy remedy, long at, uint index, string what)

@@ -7,15 +7,17 @@ namespace Byre.Formats.Qcow2.Manage;
 
 /// <summary>The snapshot table of an image, as it is on disk (qcow2 specification, "Snapshots").</summary>
 /// <param name="Entries">Its entries, in their order.</param>
-/// <param name="Bytes">How many bytes it takes, without the padding of the last entry.</param>
+/// <param name="Bytes">How many bytes it takes, with the padding of the last entry.</param>
 internal sealed record SnapshotTable(IReadOnlyList<SnapshotEntry> Entries, long Bytes)
 {
-    private const int FixedLength = 40;
     private const int MaxNameBytes = 255; // what others cut longer names to
 
     /// <summary>Reads it.</summary>
+    /// <param name="file">The image file.</param>
+    /// <param name="header">Its header.</param>
+    /// <param name="mayBeCut">Where the table is cut off, those entries that are whole are read, and nothing is thrown.</param>
     /// <exception cref="BlockException">It cannot be read, is cut off, or is over a limit.</exception>
-    public static async ValueTask<SnapshotTable> ReadAsync(BlockEdge file, Qcow2Header header)
+    public static async ValueTask<SnapshotTable> ReadAsync(BlockEdge file, Qcow2Header header, bool mayBeCut = false)
     {
         var name = TableWindow.NameOf(file);
         var entries = new List<SnapshotEntry>();
@@ -23,7 +25,17 @@ internal sealed record SnapshotTable(IReadOnlyList<SnapshotEntry> Entries, long 
         var bytes = 0L;
         for (var i = 0u; i < header.SnapshotCount; i++)
         {
-            var length = SnapshotEntry.LengthOf((await window.PeekAsync(FixedLength).ConfigureAwait(false)).Span, name);
+            if (mayBeCut && !window.Has(SnapshotEntryStart.FixedLength))
+            {
+                break;
+            }
+
+            var start = await window.PeekAsync(SnapshotEntryStart.FixedLength).ConfigureAwait(false);
+            var length = SnapshotEntry.LengthOf(start.Span, name);
+            if (mayBeCut && !window.Has((int)SnapshotEntryStart.Read(start.Span).Length))
+            {
+                break;
+            }
 
             // The padding of the last entry need not be there.
             var entry = SnapshotEntry.Read((await window.PeekAsync(length, padding: 7).ConfigureAwait(false)).Span, name, out _);

@@ -19,6 +19,9 @@ internal sealed class TableWindow(BlockEdge file, long start, long limit, string
     /// <summary>Where the next entry begins, in bytes of the file.</summary>
     public long At { get; private set; } = start;
 
+    /// <summary>The table is not cut off before so many more bytes.</summary>
+    public bool Has(int length) => Math.Min(file.Length, end) - At >= length;
+
     /// <summary>The next bytes, of which the last <paramref name="padding"/> may be missing.</summary>
     /// <exception cref="BlockException"><see cref="ErrorCode.Corrupt"/>: the table is cut off.</exception>
     public async ValueTask<ReadOnlyMemory<byte>> PeekAsync(int length, int padding = 0)
