@@ -100,6 +100,12 @@ internal static class DemoCommand
         var packed = new FileInfo(Path.Combine(folder, "packed.qcow2")).Length;
         screen.Found(string.Create(CultureInfo.InvariantCulture, $"{Mebibytes(sunday)} became {Mebibytes(packed)}, with the same content"));
 
+        var tour = new DemoTour(folder, screen, tools);
+        await tour.SnapshotAsync().ConfigureAwait(false);
+        await tour.BitmapAsync().ConfigureAwait(false);
+        await tour.CommitAsync().ConfigureAwait(false);
+        await tour.EncryptAsync().ConfigureAwait(false);
+
         screen.Step("What others say");
         await AskOthersAsync(screen, tools, disk).ConfigureAwait(false);
 
@@ -127,7 +133,14 @@ internal static class DemoCommand
             return;
         }
 
-        foreach (var arguments in new string[][] { ["check", "-q", "packed.qcow2"], ["compare", "tuesday.qcow2", "packed.qcow2"] })
+        foreach (var arguments in new string[][]
+        {
+            ["check", "-q", "packed.qcow2"],
+            ["check", "-q", "work.qcow2"],
+            ["check", "-q", "monday.qcow2"],
+            ["compare", "tuesday.qcow2", "packed.qcow2"],
+            ["compare", "--object", DemoTour.Key, "--image-opts", "driver=raw,file.filename=restored.raw", DemoTour.Vault],
+        })
         {
             screen.Command("qemu-img " + string.Join(' ', arguments));
             var (status, output) = await tools.RunAsync(qemu, arguments).ConfigureAwait(false);
