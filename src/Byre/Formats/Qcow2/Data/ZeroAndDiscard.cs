@@ -24,9 +24,19 @@ internal sealed class ZeroAndDiscard(
         var whole = end == imageLength() ? Up(end) : end;
         if (((guest | whole) & (map.SubclusterSize - 1)) != 0)
         {
-            // A part of a subcluster: it is enough if all of that reads as zeroes already.
-            return await reads.IsZeroAsync(guest & -map.SubclusterSize, Math.Min(imageLength(), (end + map.SubclusterSize - 1) & -map.SubclusterSize))
-                .ConfigureAwait(false);
+            // A part of a subcluster: it is enough if all of that reads as zeroes already, and goes on to over another backing file.
+            var (first, last) = (guest & -map.SubclusterSize, (end + map.SubclusterSize - 1) & -map.SubclusterSize);
+            if ((!map.CanFlagZero && backing is not null) || !await reads.IsZeroAsync(first, Math.Min(imageLength(), last)).ConfigureAwait(false))
+            {
+                return false;
+            }
+
+            if (map.CanFlagZero && !isRawData)
+            {
+                await ChangeAsync(first, last, FlagAbsentAsync, flagsZero: true).ConfigureAwait(false);
+            }
+
+            return true;
         }
 
         if (!map.CanFlagZero)
@@ -148,6 +158,34 @@ internal sealed class ZeroAndDiscard(
             {
                 done += await writes.WriteClaimedAsync(at + done, zeroes.AsMemory(done)).ConfigureAwait(false);
             }
+        }
+    }
+
+    /// <summary>
+    /// Flags whole subclusters that the image has nothing of. What it has itself stays: it was zero when the caller looked, or
+    /// has been written since.
+    /// </summary>
+    private async ValueTask FlagAbsentAsync(long start, long end)
+    {
+        var first = start & -map.ClusterSize;
+        var entries = await map.EntriesAsync(first, (int)((Up(end) - first) >> map.ClusterBits)).ConfigureAwait(false);
+        var changed = (L2Entry[])entries.Clone();
+        for (var at = start; at < end; at += map.SubclusterSize)
+        {
+            var i = (int)((at - first) >> map.ClusterBits);
+            var within = at & (map.ClusterSize - 1);
+            if (entries[i].KindAt(map.Geometry, (int)(within / map.SubclusterSize)) is SubclusterKind.UnallocatedPlain or SubclusterKind.UnallocatedAllocated)
+            {
+                changed[i] = map.Geometry.HasSubclusters
+                    ? changed[i] with { Bitmap = changed[i].Bitmap | (SubclusterBits(within, within + map.SubclusterSize) << 32) }
+                    : L2Entry.ZeroPlain(map.Geometry);
+            }
+        }
+
+        if (!changed.AsSpan().SequenceEqual(entries))
+        {
+            await map.EnsureTableAsync(first).ConfigureAwait(false);
+            await map.ChangeAsync(first, changed, null).ConfigureAwait(false);
         }
     }
 
