@@ -19,6 +19,11 @@ internal sealed class ReadableContent
     {
         var content = new ReadableContent();
         await content.AddAsync("the disk", image, dataFile);
+        if (image.Length > HeaderFields.CryptMethod + 4 && BinaryPrimitives.ReadUInt32BigEndian(image.AsSpan(HeaderFields.CryptMethod)) == 2)
+        {
+            await content.AddAsync("the disk, decrypted", image, dataFile, decrypts: true);
+        }
+
         foreach (var (name, entry) in Snapshots(image))
         {
             // The snapshot's tables in the place of the active ones.
@@ -41,7 +46,7 @@ internal sealed class ReadableContent
         {
             if (!after.disks.TryGetValue(name, out var now))
             {
-                if (name == "the disk" || !mayDropSnapshots)
+                if (!name.StartsWith("snapshot ", StringComparison.Ordinal) || !mayDropSnapshots)
                 {
                     return $"{name} is gone";
                 }
@@ -83,11 +88,15 @@ internal sealed class ReadableContent
         return found;
     }
 
-    private async Task AddAsync(string name, byte[] image, byte[]? dataFile)
+    private async Task AddAsync(string name, byte[] image, byte[]? dataFile, bool decrypts = false)
     {
-        // Encrypted data is compared as it is stored.
+        // Encrypted data is compared as it is stored; that of the disk with its passphrase as well.
         var plain = (byte[])image.Clone();
-        BinaryPrimitives.WriteUInt32BigEndian(plain.AsSpan(HeaderFields.CryptMethod), 0);
+        if (!decrypts)
+        {
+            BinaryPrimitives.WriteUInt32BigEndian(plain.AsSpan(HeaderFields.CryptMethod), 0);
+        }
+
         var pieces = new List<byte[]?>();
         try
         {
