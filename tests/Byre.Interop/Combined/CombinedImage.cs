@@ -297,6 +297,7 @@ internal sealed class CombinedImage(string directory, Random random)
 
     private async Task RebaseAsync(int tool)
     {
+        tool = isOld ? 0 : tool; // QEMU's tools let the new backing file show through zeroes that version 2 cannot flag
         var target = new[] { null, "a.raw", "b.q", "c.q" }[random.Next(4)];
         if (await RunAsync(tool, ["rebase", "-b", target is null ? "" : Path.Combine(directory, target), .. target is null ? Array.Empty<string>() : ["-F", Format(target)], .. Image]))
         {

@@ -189,6 +189,12 @@ internal sealed class GuestMap
     /// <param name="freed">What loses a reference by it.</param>
     public async ValueTask ChangeAsync(GuestOffset guest, ReadOnlyMemory<L2Entry> entries, List<FreedRange>? freed)
     {
+        var table = TableFor(guest).Table;
+        if (guard.Find(table, ClusterSize, own: OverlapChecks.ActiveL2) is var hit && hit != OverlapChecks.None)
+        {
+            throw await headers.CorruptAsync($"the L2 table at {table} lies in {OverlapGuard.Describe(hit)}", table.Value).ConfigureAwait(false);
+        }
+
         while (true)
         {
             var slice = await LoadAsync(guest).ConfigureAwait(false);

@@ -50,7 +50,10 @@ internal sealed class OverlapGuard(OverlapChecks checks, int clusterBits)
     public void TakeOver(OverlapGuard other) => chunks = other.chunks;
 
     /// <summary>What kind of metadata a write to the range would hit, or None.</summary>
-    public OverlapChecks Find(HostOffset offset, long length)
+    /// <param name="offset">Where the range begins in the file.</param>
+    /// <param name="length">Its bytes, at least 1.</param>
+    /// <param name="own">A kind that may be there: what is written is of it.</param>
+    public OverlapChecks Find(HostOffset offset, long length, OverlapChecks own = OverlapChecks.None)
     {
         if (checks == OverlapChecks.None)
         {
@@ -59,7 +62,7 @@ internal sealed class OverlapGuard(OverlapChecks checks, int clusterBits)
 
         for (var cluster = offset.Value >> clusterBits; cluster <= (offset.Value + length - 1) >> clusterBits; cluster++)
         {
-            if (chunks.TryGetValue(cluster >> ChunkBits, out var chunk) && chunk[cluster & ((1 << ChunkBits) - 1)] is var kinds && kinds != 0)
+            if (chunks.TryGetValue(cluster >> ChunkBits, out var chunk) && (chunk[cluster & ((1 << ChunkBits) - 1)] & ~(int)own) is var kinds && kinds != 0)
             {
                 return (OverlapChecks)(kinds & -kinds);
             }
