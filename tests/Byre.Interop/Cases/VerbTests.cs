@@ -83,9 +83,18 @@ public sealed partial class VerbTests : IDisposable
 
     private async Task<(int Status, string Output, string Error)> RunAsync(string line, string name, string tools)
     {
-        var where = Directory.CreateDirectory(Path.Combine(folder, name)).FullName;
-        await ExternalTool.RunAsync("cp", where, "-a", Path.Combine(await Files.Value, "."), where);
-        return await ExternalTool.TryRunAsync("bash", where, ["-c", $"PATH={tools}:$PATH\n{line}"]);
+        for (var attempt = 1; ; attempt++)
+        {
+            var where = Directory.CreateDirectory(Path.Combine(folder, name)).FullName;
+            await ExternalTool.RunAsync("cp", where, "-a", Path.Combine(await Files.Value, "."), where);
+            var result = await ExternalTool.TryRunAsync("bash", where, ["-c", $"PATH={tools}:$PATH\n{line}"]);
+            if (attempt == 10 || !ExternalTool.HasFailedToCalibrate(result.Error))
+            {
+                return result;
+            }
+
+            Directory.Delete(where, recursive: true);
+        }
     }
 
     [GeneratedRegex("in [0-9.]+ seconds")]
