@@ -145,9 +145,19 @@ public partial class ArchitectureTests
         Assert.Empty(wrong);
     }
 
+    /// <summary>Server and client know the protocol and the sockets, and not each other; sockets know no messages.</summary>
+    [Theory]
+    [InlineData("Byre.Nbd.Server", "Byre.Nbd.Client", "Byre.Nbd.Tls")]
+    [InlineData("Byre.Nbd.Client", "Byre.Nbd.Server", "Byre.Nbd.Tls")]
+    [InlineData("Byre.Nbd.Tls", "Byre.Nbd.Server", "Byre.Nbd.Client")]
+    [InlineData("Byre.Nbd.Transport", "Byre.Nbd.Protocol", "Byre.Nbd.Server", "Byre.Nbd.Client", "Byre.Nbd.Tls")]
+    public void The_rooms_of_NBD_stand_apart(string room, params string[] banned) =>
+        AssertNoUse(Path.Combine(AppContext.BaseDirectory, "Byre.Nbd.dll"), room, banned, allowed: []);
+
     /// <summary>A static field is a constant: set once, when its type is first used.</summary>
     [Theory]
     [InlineData("Byre")]
+    [InlineData("Byre.Nbd")]
     [InlineData("Byre.Blockdev")]
     public void No_static_has_state(string assembly)
     {
@@ -196,10 +206,12 @@ public partial class ArchitectureTests
         Assert.Empty(wrong);
     }
 
-    private static void AssertNoUse(string room, string[] banned, string[] allowed)
+    private static void AssertNoUse(string room, string[] banned, string[] allowed) => AssertNoUse(Engine, room, banned, allowed);
+
+    private static void AssertNoUse(string assembly, string room, string[] banned, string[] allowed)
     {
         static bool IsIn(string type, string space) => type.StartsWith(space + ".", StringComparison.Ordinal);
-        var wrong = AssemblyUses.Read(Engine).Uses
+        var wrong = AssemblyUses.Read(assembly).Uses
             .Where(use => IsIn(use.From, room) && banned.Any(space => IsIn(use.To, space)) && !allowed.Contains(use.To))
             .Select(use => $"{use.From} -> {use.To}")
             .Order(StringComparer.Ordinal);
