@@ -6,17 +6,21 @@ namespace Byre.Jobs;
 /// <summary>
 /// Copies the content of one or more images, one behind the other, to a target. Works from extents: what is zero or absent
 /// is never read; data that lies plainly in a host file is shared by the kernel where it can be; the rest passes through
-/// threads of the engine's own, which may wait in their calls. Memory is bounded by the threads' buffers.
+/// threads of the engine's own, which may wait in their calls. Memory is bounded by the threads' buffers. What comes out of a
+/// pipe (<see cref="ISequentialInput"/>) is copied likewise, up to its end.
 /// </summary>
 /// <remarks>
 /// The sources must not change meanwhile. Edges stay their owner's. Lock order: the plan's, then none.
 /// </remarks>
 public sealed class CopyEngine
 {
-    private const int SmallestBuffer = 64 << 10;
-    private const int GreatestBuffer = 4 << 20;
+    private const int SmallestBuffer = 4 << 10;
+    private const int SmallestAtRate = 64 << 10;
+    private const int GreatestBuffer = 32 << 20;
+    private const int MostThreads = 64;
 
     private readonly CopySources sources;
+    private readonly ISequentialInput? input;
     private readonly BlockEdge target;
     private readonly CopyOptions options;
     private readonly int bufferSize;
@@ -38,8 +42,7 @@ public sealed class CopyEngine
         ArgumentNullException.ThrowIfNull(target);
         ArgumentNullException.ThrowIfNull(options);
         ArgumentOutOfRangeException.ThrowIfLessThan(sources.Count, 1);
-        ArgumentOutOfRangeException.ThrowIfNegative(options.SparseBytes);
-        ArgumentOutOfRangeException.ThrowIfNegative(options.RateBytesPerSecond);
+        CheckRanges(options);
         var isWhole = options is { SourceOffset: 0, SourceLength: long.MaxValue };
         if (!isWhole && sources.Count > 1)
         {
@@ -60,19 +63,36 @@ public sealed class CopyEngine
                 ErrorCode.Invalid, $"The target has {target.Length} bytes; the images to be copied have {this.sources.Length}.", target.Node.Name);
         }
 
-        unit = !options.Compressed ? 1
-            : options.CompressionUnit > 0 ? options.CompressionUnit
-            : (int)Math.Clamp(target.Node.Limits.WriteZeroesAlignment, 512, GreatestBuffer);
+        unit = UnitOf(target, options);
         bufferSize = SizeOfBuffers(options, unit);
-        zeroFrom = options.Walker is not null ? long.MaxValue
-            : options.TargetIsZero || target.Node is IKnownZero { IsKnownZero: true } ? 0 : options.TargetZeroFrom;
-        fillsZeroes = options.SparseBytes == 0;
+        zeroFrom = ZeroFromOf(target, options);
+        fillsZeroes = options is { SparseBytes: 0, KeepsHoles: false };
     }
 
-    /// <summary>The length of all sources together, in bytes.</summary>
+    /// <summary>Prepares a copy of all that comes out of a pipe.</summary>
+    /// <param name="input">The pipe; it stays its owner's.</param>
+    /// <param name="target">The target. One that does not grow and is too short fails the copy when that shows.</param>
+    /// <param name="options">How to copy. What concerns extents, parts and bases of sources means nothing.</param>
+    public CopyEngine(ISequentialInput input, BlockEdge target, CopyOptions options)
+    {
+        ArgumentNullException.ThrowIfNull(input);
+        ArgumentNullException.ThrowIfNull(target);
+        ArgumentNullException.ThrowIfNull(options);
+        CheckRanges(options);
+        this.input = input;
+        this.target = target;
+        this.options = options;
+        sources = new CopySources([]);
+        unit = UnitOf(target, options);
+        bufferSize = SizeOfBuffers(options, unit);
+        zeroFrom = ZeroFromOf(target, options);
+        fillsZeroes = options is { SparseBytes: 0, KeepsHoles: false };
+    }
+
+    /// <summary>The length of all sources together, in bytes; 0 for an input, whose length shows at its end.</summary>
     public long Length => sources.Length;
 
-    /// <summary>Copies everything and flushes the target.</summary>
+    /// <summary>Copies everything and flushes the target (unless <see cref="CopyOptions.Flushes"/> says otherwise).</summary>
     /// <param name="cancellation">Ends the copy between two chunks.</param>
     /// <returns>What was done.</returns>
     /// <exception cref="BlockException">A read, a write or the flush failed; the message says which, and at which byte.</exception>
@@ -83,33 +103,55 @@ public sealed class CopyEngine
         var tally = new CopyTally(options.Progress);
         if (tally.IsWatched)
         {
-            tally.Total = await CountDataAsync(cancellation).ConfigureAwait(false);
+            tally.Total = input is not null ? -1 : await CountDataAsync(cancellation).ConfigureAwait(false);
             tally.Report();
         }
 
         using var stop = CancellationTokenSource.CreateLinkedTokenSource(cancellation);
         var job = MakeState(tally, stop.Token);
         var kernel = job.Kernel;
-        var walker = MakeWalker(NoteUnknownStatus);
-        var plan = new CopyPlan(walker, kernel, new CopyPlanOptions(bufferSize, zeroFrom, fillsZeroes), tally);
+        ICopyPlan plan = input is not null
+            ? new InputPlan(input, target, bufferSize, tally, stop.Token)
+            : new CopyPlan(MakeWalker(NoteUnknownStatus), kernel, new CopyPlanOptions(bufferSize, zeroFrom, fillsZeroes), tally);
         var threads = new CopyThreads(plan, job, stop);
-        if (await threads.RunAsync(Math.Clamp(options.Parallel, 1, Math.Max(2, Environment.ProcessorCount))).ConfigureAwait(false) is { } failure)
+        var most = options.WaitsForPeers ? MostThreads : Math.Max(2, Environment.ProcessorCount);
+        if (await threads.RunAsync(Math.Clamp(options.Parallel, 1, most)).ConfigureAwait(false) is { } failure)
         {
             cancellation.ThrowIfCancellationRequested();
             ExceptionDispatchInfo.Throw(failure);
         }
 
-        await target.FlushAsync().ConfigureAwait(false);
+        if (options.Flushes)
+        {
+            await target.FlushAsync().ConfigureAwait(false);
+        }
+
+        tally.Total = Math.Max(tally.Total, 0);
         tally.Report();
-        return tally.ToResult(sources.Length);
+        return tally.ToResult(plan.Length);
     }
+
+    private static void CheckRanges(CopyOptions options)
+    {
+        ArgumentOutOfRangeException.ThrowIfNegative(options.SparseBytes);
+        ArgumentOutOfRangeException.ThrowIfNegative(options.RateBytesPerSecond);
+    }
+
+    private static int UnitOf(BlockEdge target, CopyOptions options) => !options.Compressed ? 1
+        : options.CompressionUnit > 0 ? options.CompressionUnit
+        : (int)Math.Clamp(target.Node.Limits.WriteZeroesAlignment, 512, GreatestBuffer);
+
+    private static long ZeroFromOf(BlockEdge target, CopyOptions options) =>
+        options.Walker is not null || options.Allocated ? long.MaxValue
+        : options.TargetIsZero || target.Node is IKnownZero { IsKnownZero: true } ? 0
+        : options.TargetZeroFrom;
 
     private static int SizeOfBuffers(CopyOptions options, int unit)
     {
         var wanted = (long)Math.Clamp(options.BufferSize, SmallestBuffer, GreatestBuffer);
         if (options.RateBytesPerSecond > 0)
         {
-            wanted = Math.Clamp(options.RateBytesPerSecond / 8, SmallestBuffer, wanted);
+            wanted = Math.Clamp(options.RateBytesPerSecond / 8, Math.Min(SmallestAtRate, wanted), wanted);
         }
 
         wanted = Math.Max(SmallestBuffer, wanted / SmallestBuffer * SmallestBuffer);
@@ -124,9 +166,9 @@ public sealed class CopyEngine
         Kernel = new KernelCopy(
             target,
             options.CopyRange ? CopyRangeMode.Any : CopyRangeMode.ReflinkOnly,
-            !options.Compressed && !options.Writethrough && (options.CopyRange || !fillsZeroes),
+            !options.Compressed && !options.Writethrough && !options.Sequential && (options.CopyRange || !fillsZeroes),
             options.RateBytesPerSecond > 0),
-        Order = new WriteOrder(!options.OutOfOrder),
+        Order = new WriteOrder(options.Sequential || !options.OutOfOrder),
         Rate = options.RateBytesPerSecond > 0 ? new RateLimiter(options.RateBytesPerSecond) : null,
         LeaveOut = options.LeaveOut,
         Salvage = options.Salvage ? new SalvageReader(sources, tally) : null,
@@ -134,16 +176,19 @@ public sealed class CopyEngine
         Stop = stop,
         BufferSize = bufferSize,
         Unit = unit,
-        Grain = fillsZeroes ? 0 : options.Compressed ? unit : options.SparseBytes,
+        Grain = options.SparseBytes == 0 ? 0 : options.Compressed ? unit : options.SparseBytes,
         FillsZeroes = fillsZeroes,
+        Sequential = options.Sequential,
         ZeroFrom = zeroFrom,
         ShortestZero = target.Node.Limits.WriteZeroesAlignment,
         WriteFlags = (options.Compressed ? WriteFlags.Compressed : WriteFlags.None) | (options.Writethrough ? WriteFlags.Fua : WriteFlags.None),
+        ZeroFlags = (options.Allocated ? WriteFlags.None : WriteFlags.MayUnmap) | (options.Writethrough ? WriteFlags.Fua : WriteFlags.None),
     };
 
     private ISegmentWalker MakeWalker(Action<long, BlockException> unknown)
     {
-        var walker = options.Walker?.Invoke() ?? new ExtentWalker(sources, options.BelowBase, options.Salvage ? unknown : null);
+        var walker = options.Walker?.Invoke()
+            ?? (options.IgnoresExtents ? new WholeWalker(sources) : new ExtentWalker(sources, options.BelowBase, options.Salvage ? unknown : null));
         return options.Compressed ? new UnitWalker(walker, unit) : walker;
     }
 

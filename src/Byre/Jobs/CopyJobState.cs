@@ -42,6 +42,9 @@ internal sealed class CopyJobState
     /// <summary>Zeroes are written as data.</summary>
     public required bool FillsZeroes { get; init; }
 
+    /// <summary>A write is complete before the next one begins.</summary>
+    public required bool Sequential { get; init; }
+
     /// <summary>From here on the target reads as zeroes.</summary>
     public required long ZeroFrom { get; init; }
 
@@ -50,4 +53,7 @@ internal sealed class CopyJobState
 
     /// <summary>Of every write.</summary>
     public required WriteFlags WriteFlags { get; init; }
+
+    /// <summary>Of every request for zeroes.</summary>
+    public required WriteFlags ZeroFlags { get; init; }
 }

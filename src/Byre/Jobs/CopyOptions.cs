@@ -5,10 +5,19 @@ namespace Byre.Jobs;
 /// <summary>How a <see cref="CopyEngine"/> copies.</summary>
 public sealed record CopyOptions
 {
-    /// <summary>The most chunks in flight, 1 to 64. There are never more threads than the machine's cores, or two.</summary>
+    /// <summary>
+    /// The most chunks in flight, 1 to 64. There are never more threads than the machine's cores, or two, unless
+    /// <see cref="WaitsForPeers"/>.
+    /// </summary>
     public int Parallel { get; init; } = 8;
 
-    /// <summary>Bytes read and written at a time: 64 KiB to 4 MiB, rounded down to 64 KiB.</summary>
+    /// <summary>
+    /// Requests wait for somebody else (a server), not for this machine's processors: there is a thread for each chunk in flight,
+    /// however many processors there are.
+    /// </summary>
+    public bool WaitsForPeers { get; init; }
+
+    /// <summary>Bytes read and written at a time: 4 KiB to 32 MiB, rounded down to 4 KiB.</summary>
     public int BufferSize { get; init; } = 1 << 20;
 
     /// <summary>The target reads as zeroes, so zeroes are left out. A target that knows it (<see cref="IKnownZero"/>) need not be told.</summary>
@@ -31,6 +40,27 @@ public sealed record CopyOptions
     /// 0: nothing is looked at, and what is known to be zero is written as data too, so the target ends fully allocated.
     /// </summary>
     public long SparseBytes { get; init; } = 4096;
+
+    /// <summary>
+    /// With <see cref="SparseBytes"/> 0: what the source says is zero is made zero by requests for zeroes, not by data. What it
+    /// says is data is not looked at.
+    /// </summary>
+    public bool KeepsHoles { get; init; }
+
+    /// <summary>Zeroes take space in the target: they are written though it reads as zeroes, and never by giving space back.</summary>
+    public bool Allocated { get; init; }
+
+    /// <summary>The sources are not asked what is zero: all of their bytes are read.</summary>
+    public bool IgnoresExtents { get; init; }
+
+    /// <summary>
+    /// Each write is complete before the next one begins, in the order of the offsets and without a gap: for targets that are
+    /// written from front to back (<see cref="Storage.SequentialNode"/>). Chunks are still read side by side.
+    /// </summary>
+    public bool Sequential { get; init; }
+
+    /// <summary>The target is flushed at the end; otherwise what is written may still be on its way to stable storage.</summary>
+    public bool Flushes { get; init; } = true;
 
     /// <summary>Writes may begin in any order; otherwise they begin in that of the offsets, so that a target allocates in it.</summary>
     public bool OutOfOrder { get; init; }

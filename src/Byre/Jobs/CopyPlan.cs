@@ -1,7 +1,7 @@
 namespace Byre.Jobs;
 
 /// <summary>Cuts segments into chunks for workers, in the order of the offsets. One caller at a time.</summary>
-internal sealed class CopyPlan(ISegmentWalker walker, KernelCopy kernel, CopyPlanOptions options, CopyTally tally)
+internal sealed class CopyPlan(ISegmentWalker walker, KernelCopy kernel, CopyPlanOptions options, CopyTally tally) : ICopyPlan
 {
     private const long LongestZero = 1L << 30;
 
@@ -9,7 +9,10 @@ internal sealed class CopyPlan(ISegmentWalker walker, KernelCopy kernel, CopyPla
     private long sequence;
     private bool isOver;
 
-    /// <summary>The next chunk; null when all are handed out.</summary>
+    /// <inheritdoc/>
+    public long Length { get; private set; }
+
+    /// <inheritdoc/>
     public async ValueTask<CopyChunk?> NextAsync()
     {
         while (await FillAsync().ConfigureAwait(false))
@@ -104,6 +107,7 @@ internal sealed class CopyPlan(ISegmentWalker walker, KernelCopy kernel, CopyPla
             var next = await walker.NextAsync().ConfigureAwait(false);
             isOver = next is null;
             rest = next ?? default;
+            Length += rest.Length;
         }
 
         return rest.Length > 0;

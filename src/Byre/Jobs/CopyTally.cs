@@ -15,7 +15,7 @@ internal sealed class CopyTally(IProgress<CopyProgress>? progress)
     private long done;
     private long nextReport;
 
-    /// <summary>Bytes of data, once they are counted.</summary>
+    /// <summary>Bytes of data, once they are counted; -1 where they are not known before the end.</summary>
     public long Total { get; set; }
 
     /// <summary>Somebody wants to know.</summary>
@@ -61,7 +61,7 @@ internal sealed class CopyTally(IProgress<CopyProgress>? progress)
         {
             nextReport = Environment.TickCount64 + MillisecondsBetweenReports;
             var now = Interlocked.Read(ref done);
-            progress.Report(new CopyProgress(now, Math.Max(now, Total)));
+            progress.Report(new CopyProgress(now, Total < 0 ? Total : Math.Max(now, Total)));
         }
     }
 

@@ -4,7 +4,7 @@ namespace Byre.Jobs;
 /// The threads of a copy. They are real ones, and wait where a node's request does not complete at once: the pool's threads
 /// stay free for the nodes.
 /// </summary>
-internal sealed class CopyThreads(CopyPlan plan, CopyJobState job, CancellationTokenSource stop)
+internal sealed class CopyThreads(ICopyPlan plan, CopyJobState job, CancellationTokenSource stop)
 {
     private readonly Lock planLock = new();
     private readonly Lock failureLock = new();

@@ -23,6 +23,18 @@ internal sealed class CopyWorker(CopyJobState job) : IDisposable
     public async ValueTask CopyAsync(CopyChunk chunk)
     {
         var segment = chunk.Segment;
+        if (chunk.Content is { } content)
+        {
+            using (content)
+            {
+                job.Rate?.Wait(segment.Length, job.Stop);
+                await WriteRunsAsync(chunk.Sequence, segment, content.Memory[..(int)segment.Length], default, inTurn: true).ConfigureAwait(false);
+                job.Tally.Finish(segment.Length);
+            }
+
+            return;
+        }
+
         if (segment.Kind == SegmentKind.Zero)
         {
             await ZeroAsync(chunk).ConfigureAwait(false);
@@ -58,14 +70,24 @@ internal sealed class CopyWorker(CopyJobState job) : IDisposable
         job.Order.Await(chunk.Sequence);
         if (!job.FillsZeroes)
         {
-            job.Order.Pass(chunk.Sequence);
+            if (!job.Sequential)
+            {
+                job.Order.Pass(chunk.Sequence);
+            }
+
             await WriteZeroesAsync(segment.Start, segment.Length).ConfigureAwait(false);
-            return;
+        }
+        else
+        {
+            var memory = Buffer((int)segment.Length);
+            memory.Span.Clear();
+            await WriteAsync(segment.Start, memory, job.Sequential ? -1 : chunk.Sequence).ConfigureAwait(false);
         }
 
-        var memory = Buffer((int)segment.Length);
-        memory.Span.Clear();
-        await WriteAsync(segment.Start, memory, chunk.Sequence).ConfigureAwait(false);
+        if (job.Sequential)
+        {
+            job.Order.Pass(chunk.Sequence);
+        }
     }
 
     private async ValueTask<long> CopyInKernelAsync(CopySegment segment)
@@ -101,7 +123,13 @@ internal sealed class CopyWorker(CopyJobState job) : IDisposable
             throw;
         }
 
+        await WriteRunsAsync(sequence, segment, memory, compared, inTurn).ConfigureAwait(false);
+    }
+
+    private async ValueTask WriteRunsAsync(long sequence, CopySegment segment, Memory<byte> memory, Memory<byte> compared, bool inTurn)
+    {
         var lastData = FindRuns(memory.Span, compared.Span, segment.Start);
+        var passesAt = inTurn && !job.Sequential ? lastData : -1;
         if (inTurn)
         {
             job.Order.Await(sequence);
@@ -121,11 +149,11 @@ internal sealed class CopyWorker(CopyJobState job) : IDisposable
             }
             else
             {
-                await WriteAsync(segment.Start + start, memory[start..end], inTurn && i == lastData ? sequence : -1).ConfigureAwait(false);
+                await WriteAsync(segment.Start + start, memory[start..end], i == passesAt ? sequence : -1).ConfigureAwait(false);
             }
         }
 
-        if (inTurn && lastData < 0)
+        if (inTurn && passesAt < 0)
         {
             job.Order.Pass(sequence);
         }
@@ -258,7 +286,7 @@ internal sealed class CopyWorker(CopyJobState job) : IDisposable
     {
         try
         {
-            await job.Target.WriteZeroesAsync(offset, length, WriteFlags.MayUnmap | (job.WriteFlags & WriteFlags.Fua)).ConfigureAwait(false);
+            await job.Target.WriteZeroesAsync(offset, length, job.ZeroFlags).ConfigureAwait(false);
         }
         catch (BlockException e)
         {

@@ -26,6 +26,8 @@ internal sealed class CopyNode(byte[] content) : BlockNode, IBackedNode
 
     public List<(long Start, long Length)> Zeroed { get; } = [];
 
+    public List<WriteFlags> ZeroFlags { get; } = [];
+
     public Action? OnWrite { get; set; }
 
     public override string DriverName => "copy-test";
@@ -85,6 +87,7 @@ internal sealed class CopyNode(byte[] content) : BlockNode, IBackedNode
         lock (gate)
         {
             Zeroed.Add((offset, length));
+            ZeroFlags.Add(flags);
         }
 
         Bytes.AsSpan((int)offset, (int)length).Clear();
