@@ -1,0 +1,29 @@
+using Byre.Nbd.Tls;
+using Byre.Nodes;
+
+namespace Byre.Tests.Nbd.Tls;
+
+public class TlsPriorityTests
+{
+    [Theory]
+    [InlineData("NORMAL", 2, 3, false)]
+    [InlineData("@QEMU,SYSTEM", 2, 3, false)]
+    [InlineData("NORMAL:-VERS-TLS1.3", 2, 2, false)]
+    [InlineData("NORMAL:-VERS-ALL:+VERS-TLS1.3", 3, 3, false)]
+    [InlineData("SECURE256:!VERS-TLS1.2", 3, 3, true)]
+    [InlineData("NORMAL:+ECDHE-PSK:+DHE-PSK:+PSK:-VERS-TLS1.0:-VERS-TLS1.1", 2, 3, false)]
+    [InlineData("SECURE128:%SERVER_PRECEDENCE:+VERS-TLS1.1", 2, 3, false)]
+    public void Texts_choose_versions_and_strength(string text, int least, int most, bool strong) =>
+        Assert.Equal((0x300 + least + 1, 0x300 + most + 1, strong), (TlsPriority.Parse(text).LeastVersion, TlsPriority.Parse(text).MostVersion, TlsPriority.Parse(text).OnlyStrong));
+
+    [Theory]
+    [InlineData("")]
+    [InlineData("NONE:+VERS-TLS1.3")]
+    [InlineData("NORMAL:-VERS-ALL")]
+    [InlineData("NORMAL:-VERS-ALL:+VERS-TLS1.1")]
+    [InlineData("NORMAL:-AES-128-GCM")]
+    [InlineData("NORMAL:%PROFILE_HIGH")]
+    [InlineData("SUITEB192")]
+    public void What_it_cannot_take_away_it_refuses(string text) =>
+        Assert.Equal(ErrorCode.NotSupported, Assert.Throws<BlockException>(() => TlsPriority.Parse(text)).Code);
+}
