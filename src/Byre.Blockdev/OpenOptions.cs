@@ -48,6 +48,9 @@ public sealed record OpenOptions
     /// <summary>The secrets that options of encrypted images refer to, or null; they belong to the caller.</summary>
     public SecretStore? Secrets { get; init; }
 
+    /// <summary>The objects that options refer to (TLS credentials, and secrets where <see cref="Secrets"/> is null), or null; they belong to the caller.</summary>
+    public ObjectStore? Objects { get; init; }
+
     /// <summary>Takes warnings, of one line or several.</summary>
     public Action<string>? Warn { get; init; }
 

@@ -4,6 +4,7 @@ using Byre.Blockdev.Options;
 using Byre.Crypto;
 using Byre.Formats.Raw;
 using Byre.Graph;
+using Byre.Nbd.Transport;
 using Byre.Nodes;
 
 namespace Byre.Blockdev.Open;
@@ -36,9 +37,15 @@ internal sealed class ImageSession(OpenOptions wanted)
 
     /// <summary>The passphrase in a secret.</summary>
     /// <exception cref="BlockException">There is no such secret.</exception>
-    public SecretBytes Passphrase(string id) => wanted.Secrets is { } secrets
+    public SecretBytes Passphrase(string id) => (wanted.Secrets ?? wanted.Objects?.Secrets) is { } secrets
         ? secrets.Passphrase(id)
         : throw new BlockException(ErrorCode.NotFound, $"No secret with id '{id}'");
+
+    /// <summary>A client's TLS credentials, which belong to the caller.</summary>
+    /// <exception cref="BlockException">There are none with this id.</exception>
+    public IClientSecurity TlsClient(string id) => wanted.Objects is { } objects
+        ? objects.TlsClient(id)
+        : throw new BlockException(ErrorCode.NotFound, $"No TLS credentials with id '{id}'");
 
     /// <summary>Takes a warning.</summary>
     public void Warn(string text) => wanted.Warn?.Invoke(text);

@@ -79,7 +79,7 @@ internal sealed class ConvertTarget
                 DiscardUnmap = options.SparseBytes > 0,
                 Gate = OpenGate.AllowAll,
                 Warn = context.Note,
-                Secrets = context.Secrets,
+                Objects = context.Objects,
                 BlockingIo = true,
             },
             DefaultPermissions.ForUser(write: true)).ConfigureAwait(false);

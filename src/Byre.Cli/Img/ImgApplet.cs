@@ -79,7 +79,7 @@ internal static class ImgApplet
         finally
         {
             context.Targets.RemoveAll();
-            context.Secrets.Dispose();
+            context.Objects.Dispose();
             context.Output.Flush();
         }
 

@@ -21,8 +21,11 @@ internal sealed class ImgContext(IoStdout output, Func<TextWriter> openErrors, s
     /// <summary>Files that are not complete yet.</summary>
     public PartialTargets Targets { get; } = new();
 
-    /// <summary>The secrets of the command line; overwritten when the verb has ended.</summary>
-    public SecretStore Secrets { get; } = new();
+    /// <summary>The objects of the command line; gone, and secrets overwritten, when the verb has ended.</summary>
+    public ObjectStore Objects { get; } = new();
+
+    /// <summary>The secrets among the objects.</summary>
+    public SecretStore Secrets => Objects.Secrets;
 
     /// <summary>Cancelled when somebody asks the program to end.</summary>
     public CancellationToken Stopping { get; init; }

@@ -45,7 +45,7 @@ internal static class ImgImages
         ForceShare = forceShare,
         Gate = OpenGate.AllowAll,
         Warn = context.Note,
-        Secrets = context.Secrets,
+        Objects = context.Objects,
         BlockingIo = true,
     };
 

@@ -35,8 +35,8 @@ internal sealed class IoApplet
     /// <summary>Called, before the request fails, when a blkverify node finds a difference; ends the process in the real program.</summary>
     public Action<BlkverifyMismatch>? Mismatch { get; init; }
 
-    /// <summary>Takes the secrets of the command line, which the opener has too.</summary>
-    public required SecretStore Secrets { get; init; }
+    /// <summary>Takes the objects of the command line, which the opener has too.</summary>
+    public required ObjectStore Objects { get; init; }
 
     /// <summary>Runs the applet.</summary>
     /// <returns>The exit status: 1 where any command failed.</returns>
@@ -64,7 +64,7 @@ internal sealed class IoApplet
 
         try
         {
-            ImgObjects.Load(options.Objects, Secrets);
+            ImgObjects.Load(options.Objects, Objects);
         }
         catch (Exception e) when (e is ImgFailure or BlockException)
         {

@@ -6,7 +6,7 @@ using Byre.Storage;
 namespace Byre.Cli.Io;
 
 /// <summary>Opens images with <see cref="ImageOpener"/>; what they name is opened too, as their user asked for them.</summary>
-internal sealed class IoOpener(Action<string> warn, SecretStore secrets) : IIoOpener
+internal sealed class IoOpener(Action<string> warn, ObjectStore objects) : IIoOpener
 {
     /// <inheritdoc/>
     public async ValueTask<IoImage> OpenAsync(IoOpenRequest request)
@@ -36,7 +36,7 @@ internal sealed class IoOpener(Action<string> warn, SecretStore secrets) : IIoOp
                 CopyOnRead = request.CopyOnRead,
                 Gate = OpenGate.AllowAll,
                 Warn = warn,
-                Secrets = secrets,
+                Objects = objects,
             },
             DefaultPermissions.ForUser(write: !request.ReadOnly, resize: !request.ReadOnly)).ConfigureAwait(false);
         return new IoImage(image.Edge, request with { ReadOnly = image.IsReadOnly });

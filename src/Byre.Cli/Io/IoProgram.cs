@@ -11,11 +11,11 @@ internal static class IoProgram
     public static async Task<int> RunAsync(IReadOnlyList<string> args, string program)
     {
         using var output = new IoStdout(Console.OpenStandardOutput(), !Console.IsOutputRedirected);
-        using var secrets = new SecretStore();
+        using var objects = new ObjectStore();
         using var errors = new StandardError();
-        var applet = new IoApplet(output, Console.In, errors, program, new IoOpener(errors.WriteLine, secrets))
+        var applet = new IoApplet(output, Console.In, errors, program, new IoOpener(errors.WriteLine, objects))
         {
-            Secrets = secrets,
+            Objects = objects,
             Mismatch = mismatch =>
             {
                 output.Flush();

@@ -139,8 +139,8 @@ public sealed class HostileImageTests : IDisposable
         int status;
         if (words[0] == "io")
         {
-            using var secrets = new SecretStore();
-            var applet = new IoApplet(output, TextReader.Null, synchronized, "qemu-io", new IoOpener(synchronized.WriteLine, secrets)) { Secrets = secrets };
+            using var objects = new ObjectStore();
+            var applet = new IoApplet(output, TextReader.Null, synchronized, "qemu-io", new IoOpener(synchronized.WriteLine, objects)) { Objects = objects };
             status = await applet.RunAsync(words[1..]);
         }
         else
