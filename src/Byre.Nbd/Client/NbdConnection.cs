@@ -1,0 +1,252 @@
+using System.Diagnostics;
+using Byre.Nbd.Protocol;
+using Byre.Nbd.Transport;
+using Byre.Nodes;
+
+namespace Byre.Nbd.Client;
+
+/// <summary>
+/// One connection in its transmission phase. Any thread hands requests over; one thread of its own receives the replies, as
+/// they come, in any order. When the connection ends, for whatever reason, the requests without a reply are handed back.
+/// </summary>
+/// <remarks>Lock order: the gate is a leaf; no request completes while it is held.</remarks>
+#pragma warning disable CA1001 // the receiving thread disposes the sender when the connection ends
+internal sealed class NbdConnection
+#pragma warning restore CA1001
+{
+    private const int SlotBits = 8;
+    private const int LongRead = 16 << 10;
+
+    private readonly SocketChannel channel;
+    private readonly NbdSession session;
+    private readonly Action<NbdConnection, BlockException, List<NbdRequest>> lost;
+    private readonly TimeSpan silenceLimit;
+    private readonly Lock gate = new();
+    private readonly NbdRequest?[] slots;
+    private readonly int[] freeSlots;
+    private readonly Queue<NbdRequest> waiting = new();
+    private readonly RequestSender sender;
+    private readonly Thread receiver;
+    private BlockException? failure;
+    private ulong sequence;
+    private int free;
+    private int longReads;
+    private bool isEnding;
+
+    /// <summary>Takes a connection over, after its handshake.</summary>
+    /// <param name="channel">The socket.</param>
+    /// <param name="session">What was agreed on.</param>
+    /// <param name="maxInFlight">The most requests sent and not answered, 1 to 256.</param>
+    /// <param name="silenceLimit">How long the server may be silent while it owes replies; zero for ever.</param>
+    /// <param name="lost">Called once, at the end, with why it ended and the requests that have no reply.</param>
+    public NbdConnection(
+        SocketChannel channel,
+        NbdSession session,
+        int maxInFlight,
+        TimeSpan silenceLimit,
+        Action<NbdConnection, BlockException, List<NbdRequest>> lost)
+    {
+        this.channel = channel;
+        this.session = session;
+        this.lost = lost;
+        this.silenceLimit = silenceLimit;
+        slots = new NbdRequest?[Math.Clamp(maxInFlight, 1, 1 << SlotBits)];
+        freeSlots = new int[slots.Length];
+        for (free = 0; free < slots.Length; free++)
+        {
+            freeSlots[free] = slots.Length - 1 - free;
+        }
+
+        channel.SetSendTimeout(TimeSpan.Zero);
+        channel.SetReceiveTimeout(silenceLimit);
+        sender = new RequestSender(channel, session, End);
+        receiver = new Thread(Run, 256 << 10) { IsBackground = true, Name = "nbd client" };
+    }
+
+    /// <summary>What was agreed on.</summary>
+    public NbdSession Session => session;
+
+    /// <summary>Requests without a reply.</summary>
+    public int InFlight => slots.Length - Volatile.Read(ref free);
+
+    /// <summary>Nothing can be sent any more.</summary>
+    public bool IsEnding => Volatile.Read(ref isEnding);
+
+    /// <summary>Begins to receive.</summary>
+    public void Start() => receiver.Start();
+
+    /// <summary>Sends a request, now or when others have been answered.</summary>
+    /// <returns>False where the connection has ended: the request is the caller's.</returns>
+    public bool TrySubmit(NbdRequest request)
+    {
+        lock (gate)
+        {
+            if (isEnding)
+            {
+                return false;
+            }
+
+            if (free == 0)
+            {
+                waiting.Enqueue(request);
+                return true;
+            }
+
+            Enter(request);
+        }
+
+        sender.Send(request);
+        return true;
+    }
+
+    /// <summary>Says good-bye and ends the connection; requests in flight are handed back.</summary>
+    public async ValueTask DisconnectAsync()
+    {
+        var goodbye = new NbdRequest(null).Set(NbdCommand.Disconnect, NbdCommandFlags.None, 0, 0);
+        if (!IsEnding)
+        {
+            sender.Send(goodbye);
+        }
+
+        End(NbdFailures.Lost(session.Server, "it was closed"));
+        await Task.Run(receiver.Join).ConfigureAwait(false);
+    }
+
+    /// <summary>Ends the connection.</summary>
+    /// <param name="cause">Why; the first one counts.</param>
+    public void End(BlockException cause)
+    {
+        lock (gate)
+        {
+            failure ??= cause;
+            isEnding = true;
+        }
+
+        channel.Shutdown();
+    }
+
+    /// <summary>Gives a request a slot and a cookie; the caller holds the gate.</summary>
+    private void Enter(NbdRequest request)
+    {
+        var slot = freeSlots[--free];
+        slots[slot] = request;
+        request.IsBegun = false;
+        request.Cookie = (++sequence << SlotBits) | (uint)slot;
+        request.Since = Stopwatch.GetTimestamp();
+        longReads += IsLong(request) ? 1 : 0;
+    }
+
+    private static bool IsLong(NbdRequest request) => request.Command == NbdCommand.Read && request.Length >= LongRead;
+
+    private void Run()
+    {
+        try
+        {
+            var stream = new ReplyStream(channel, session.Server);
+            var parser = new ReplyParser(stream, session);
+            while (true)
+            {
+                stream.ExpectsMuch = Volatile.Read(ref longReads) > 0;
+                if (parser.ReadHeader() is { } header)
+                {
+                    var request = Find(header.Cookie);
+                    if (parser.ReadBody(header, request))
+                    {
+                        Finish(request);
+                    }
+                }
+                else
+                {
+                    CheckSilence();
+                }
+            }
+        }
+        catch (BlockException e)
+        {
+            End(e);
+        }
+        catch (Exception e)
+        {
+            End(NbdFailures.Lost(session.Server, e.Message, e));
+        }
+
+        Cleanup();
+    }
+
+    private NbdRequest Find(ulong cookie)
+    {
+        var slot = (int)(cookie & ((1 << SlotBits) - 1));
+        lock (gate)
+        {
+            return slot < slots.Length && slots[slot] is { IsBegun: true } request && request.Cookie == cookie
+                ? request
+                : throw NbdFailures.Broken(session.Server, $"it replies to a request {cookie} that was not sent, or has its reply");
+        }
+    }
+
+    private void Finish(NbdRequest request)
+    {
+        NbdRequest? next;
+        lock (gate)
+        {
+            var slot = (int)(request.Cookie & ((1 << SlotBits) - 1));
+            slots[slot] = null;
+            freeSlots[free++] = slot;
+            longReads -= IsLong(request) ? 1 : 0;
+            if (!isEnding && waiting.TryDequeue(out next))
+            {
+                Enter(next);
+            }
+            else
+            {
+                next = null;
+            }
+        }
+
+        request.MarkReplied(request.Error);
+        if (next is not null)
+        {
+            sender.Send(next);
+        }
+    }
+
+    /// <summary>The time limit of the channel is over: is there a request that has waited so long?</summary>
+    private void CheckSilence()
+    {
+        lock (gate)
+        {
+            foreach (var request in slots)
+            {
+                if (request is not null && Stopwatch.GetElapsedTime(request.Since) >= silenceLimit)
+                {
+                    throw NbdFailures.Lost(session.Server, $"the server has not answered for {silenceLimit.TotalSeconds:0.#} seconds");
+                }
+            }
+        }
+    }
+
+    /// <summary>Hands back what has no reply, once nobody sends any more.</summary>
+    private void Cleanup()
+    {
+        sender.Dispose();
+        var left = new List<NbdRequest>();
+        lock (gate)
+        {
+            foreach (var request in slots)
+            {
+                if (request is not null)
+                {
+                    left.Add(request);
+                }
+            }
+
+            left.AddRange(waiting);
+            waiting.Clear();
+            Array.Clear(slots);
+        }
+
+        channel.Dispose();
+        left.Sort((a, b) => a.Since.CompareTo(b.Since));
+        lost(this, failure!, left);
+    }
+}

@@ -1,0 +1,177 @@
+using System.Threading.Tasks.Sources;
+using Byre.Nbd.Protocol;
+using Byre.Nodes;
+
+namespace Byre.Nbd.Client;
+
+/// <summary>
+/// A request and what has come of its reply. It completes once its reply is there AND its last byte is sent, so its buffers are
+/// never touched afterwards; whoever waits awaits it, or waits on its thread. Used again by its pool.
+/// </summary>
+internal sealed class NbdRequest : IValueTaskSource
+{
+    private const int Sent = 1;
+    private const int Replied = 2;
+
+    private readonly Stack<NbdRequest>? home;
+    private ManualResetValueTaskSourceCore<bool> core = new() { RunContinuationsAsynchronously = true };
+    private BlockException? failure;
+    private int halves;
+
+    /// <summary>Makes one.</summary>
+    /// <param name="home">Where it goes when its result was taken; null for nowhere.</param>
+    public NbdRequest(Stack<NbdRequest>? home) => this.home = home;
+
+    /// <summary>What is asked for.</summary>
+    public NbdCommand Command { get; private set; }
+
+    /// <summary>How.</summary>
+    public NbdCommandFlags Flags { get; private set; }
+
+    /// <summary>First byte.</summary>
+    public long Offset { get; private set; }
+
+    /// <summary>Bytes the request is about.</summary>
+    public long Length { get; private set; }
+
+    /// <summary>Where a read goes.</summary>
+    public Memory<byte> Target { get; private set; }
+
+    /// <summary>What is sent behind the header.</summary>
+    public ReadOnlyMemory<byte> Payload { get; private set; }
+
+    /// <summary>Where block status goes.</summary>
+    public NbdStatusSink? Sink { get; private set; }
+
+    /// <summary>The number that the reply bears; set by the connection.</summary>
+    public ulong Cookie { get; set; }
+
+    /// <summary>When it was handed to a connection.</summary>
+    public long Since { get; set; }
+
+    /// <summary>Its first byte may have been given to the socket.</summary>
+    public bool IsBegun { get; set; }
+
+    /// <summary>Which bytes of a read have come.</summary>
+    public ReadCoverage Coverage { get; } = new();
+
+    /// <summary>Which contexts a status has come of: bit i for the i-th.</summary>
+    public ulong ContextsSeen { get; set; }
+
+    /// <summary>The contexts that are asked about.</summary>
+    public ulong ContextsWanted { get; private set; }
+
+    /// <summary>A chunk of content has come.</summary>
+    public bool HasContent { get; set; }
+
+    /// <summary>The first error the server told, or null.</summary>
+    public BlockException? Error { get; set; }
+
+    /// <summary>The request is used for something new.</summary>
+    public NbdRequest Set(NbdCommand command, NbdCommandFlags flags, long offset, long length)
+    {
+        Command = command;
+        Flags = flags;
+        Offset = offset;
+        Length = length;
+        Target = default;
+        Payload = default;
+        Sink = null;
+        Restart();
+        return this;
+    }
+
+    /// <summary>The bytes of a read go here.</summary>
+    public NbdRequest Into(Memory<byte> target)
+    {
+        Target = target;
+        return this;
+    }
+
+    /// <summary>These bytes are sent behind the header.</summary>
+    public NbdRequest With(ReadOnlyMemory<byte> payload)
+    {
+        Payload = payload;
+        return this;
+    }
+
+    /// <summary>The extents of block status go here.</summary>
+    /// <param name="sink">The list.</param>
+    /// <param name="contexts">Bit i: the i-th context is asked about.</param>
+    public NbdRequest To(NbdStatusSink sink, ulong contexts)
+    {
+        Sink = sink;
+        ContextsWanted = contexts;
+        return this;
+    }
+
+    /// <summary>It is sent, or sent again: nothing of a reply has come.</summary>
+    public void Restart()
+    {
+        halves = 0;
+        failure = null;
+        Error = null;
+        ContextsSeen = 0;
+        HasContent = false;
+        Coverage.Reset();
+    }
+
+    /// <summary>Its last byte was given to the socket.</summary>
+    public void MarkSent() => Mark(Sent);
+
+    /// <summary>Its reply has come, or it will never come.</summary>
+    /// <param name="failed">Why it failed, or null.</param>
+    public void MarkReplied(BlockException? failed)
+    {
+        failure = failed;
+        Mark(Replied);
+    }
+
+    /// <summary>It fails; nobody sends it or receives for it any more.</summary>
+    public void Fail(BlockException failed)
+    {
+        failure = failed;
+        core.SetResult(true);
+    }
+
+    /// <summary>Awaits it, once.</summary>
+    public ValueTask AsValueTask() => new(this, core.Version);
+
+    /// <inheritdoc/>
+    public void GetResult(short token)
+    {
+        core.GetResult(token);
+        var failed = failure;
+        core.Reset();
+        Target = default;
+        Payload = default;
+        Sink = null;
+        if (home is not null)
+        {
+            lock (home)
+            {
+                home.Push(this);
+            }
+        }
+
+        if (failed is not null)
+        {
+            throw failed;
+        }
+    }
+
+    /// <inheritdoc/>
+    public ValueTaskSourceStatus GetStatus(short token) => core.GetStatus(token);
+
+    /// <inheritdoc/>
+    public void OnCompleted(Action<object?> continuation, object? state, short token, ValueTaskSourceOnCompletedFlags flags) =>
+        core.OnCompleted(continuation, state, token, flags);
+
+    private void Mark(int half)
+    {
+        if (Interlocked.Or(ref halves, half) is not 0 and var before && before != half)
+        {
+            core.SetResult(true);
+        }
+    }
+}

@@ -1,0 +1,152 @@
+using Byre.Nbd.Client;
+using Byre.Nbd.Protocol;
+using Byre.Nodes;
+
+namespace Byre.Tests.Nbd.Client;
+
+public sealed class HandshakeTests
+{
+    [Fact]
+    public async Task An_oldstyle_server_has_one_export_without_a_name()
+    {
+        using var server = new FakeServer(peer =>
+        {
+            peer.Send(new FakeBytes().U64(NbdMagic.Initial).U64(NbdMagic.OldStyle).U64(1 << 20).U16(0).U16((int)FakePeer.DefaultFlags).Fill(0, 124));
+            peer.Serve(new byte[1 << 20]);
+        });
+        await using var client = await NbdClient.ConnectAsync(server.Options);
+        Assert.True(client.IsOldStyle);
+        Assert.Equal(1 << 20, client.Size);
+        Assert.False(client.Facts.Has(NbdTransmissionFlags.SendDontFragment));
+        await client.ReadAsync(0, new byte[512]);
+        var named = await Assert.ThrowsAsync<BlockException>(() => NbdClient.ConnectAsync(server.Options with { ExportName = "x" }));
+        Assert.Equal(ErrorCode.NotFound, named.Code);
+    }
+
+    [Theory]
+    [InlineData(NbdHandshakeFlags.None, 0u)]
+    [InlineData(NbdHandshakeFlags.NoZeroes, 2u)]
+    public async Task A_plain_newstyle_server_is_only_asked_for_the_export(NbdHandshakeFlags flags, uint answer)
+    {
+        using var server = new FakeServer(peer =>
+        {
+            var client = peer.Greet(flags);
+            var (option, data) = peer.ReadOption();
+            if (client == answer && option == NbdOption.ExportName && data.SequenceEqual("disk"u8.ToArray()))
+            {
+                peer.Send(new FakeBytes().U64(1 << 20).U16((int)FakePeer.DefaultFlags).Fill(0, flags == 0 ? 124 : 0));
+                peer.Serve(new byte[1 << 20]);
+            }
+        });
+        await using var client = await NbdClient.ConnectAsync(server.Options with { ExportName = "disk" });
+        Assert.Equal(NbdHandshakeStyle.NewStyle, client.HandshakeStyle);
+        await client.ReadAsync(0, new byte[512]);
+    }
+
+    [Fact]
+    public async Task Without_GO_the_export_is_chosen_by_its_name_alone()
+    {
+        using var server = new FakeServer(peer =>
+        {
+            peer.Handshake(NbdHeaderStyle.Simple, until: NbdOption.Go);
+            peer.Reply(NbdOption.Go, NbdOptionReply.ErrorUnsupported);
+            peer.ReadOption();
+            peer.Send(new FakeBytes().U64(1 << 20).U16((int)FakePeer.DefaultFlags));
+            peer.Serve(new byte[1 << 20]);
+        });
+        await using var client = await NbdClient.ConnectAsync(server.Options);
+        await client.ReadAsync(0, new byte[512]);
+    }
+
+    [Fact]
+    public async Task Everything_the_server_tells_of_the_export_is_there()
+    {
+        byte[]? asked = null;
+        using var server = new FakeServer(peer =>
+        {
+            asked = peer.Handshake(NbdHeaderStyle.Extended, until: NbdOption.Go);
+            peer.Reply(NbdOption.Go, NbdOptionReply.Info, new FakeBytes().U16(1).Text("canon").Done);
+            peer.Reply(NbdOption.Go, NbdOptionReply.Info, new FakeBytes().U16(2).Text("Überblick").Done);
+            peer.Reply(NbdOption.Go, NbdOptionReply.Info, new FakeBytes().U16(999).Fill(1, 100).Done);
+            peer.SendFacts(NbdOption.Go, block: new NbdBlockSize(512, 4096, 1 << 20), initial: NbdInitialState.Sparse | NbdInitialState.Zero);
+            peer.Reply(NbdOption.Go, NbdOptionReply.Ack);
+            peer.WaitForEnd();
+        });
+        await using var client = await NbdClient.ConnectAsync(server.Options with { ExportName = "ex" });
+        Assert.Equal(("canon", "Überblick"), (client.CanonicalName, client.Description));
+        Assert.Equal(new NbdBlockSize(512, 4096, 1 << 20), client.BlockSize);
+        Assert.Equal(NbdInitialState.Sparse | NbdInitialState.Zero, client.InitialState);
+        Assert.Equal(FakePeer.DefaultFlags, client.Flags);
+        Assert.Equal(new FakeBytes().U32(2).Text("ex").U16(4).U16(3).U16(1).U16(2).U16(4).Done, asked);
+    }
+
+    [Fact]
+    public async Task Option_mode_lists_exports_and_contexts_and_then_goes_on()
+    {
+        var disk = new byte[1 << 20];
+        using var server = new FakeServer(peer =>
+        {
+            peer.Handshake(until: NbdOption.List);
+            peer.Reply(NbdOption.List, NbdOptionReply.Server, new FakeBytes().U32(1).Text("a").Done);
+            peer.Reply(NbdOption.List, NbdOptionReply.Server, new FakeBytes().U32(0).Text("the default").Done);
+            peer.Reply(NbdOption.List, NbdOptionReply.Ack);
+            peer.ReadOption();
+            peer.Reply(NbdOption.ListMetaContext, NbdOptionReply.MetaContext, new FakeBytes().U32(0).Text("base:allocation").Done);
+            peer.Reply(NbdOption.ListMetaContext, NbdOptionReply.MetaContext, new FakeBytes().U32(0).Text("x:y").Done);
+            peer.Reply(NbdOption.ListMetaContext, NbdOptionReply.Ack);
+            peer.ReadOption();
+            peer.SendFacts(NbdOption.Info, size: 123);
+            peer.Reply(NbdOption.Info, NbdOptionReply.Ack);
+            peer.ReadOption();
+            peer.Reply(NbdOption.Info, NbdOptionReply.ErrorUnknown, "no such thing"u8.ToArray());
+            peer.ReadOption();
+            peer.SendFacts(NbdOption.Go);
+            peer.Reply(NbdOption.Go, NbdOptionReply.Ack);
+            peer.Serve(disk);
+        });
+        await using var client = await NbdClient.ConnectAsync(server.Options with { OptionMode = true });
+        Assert.Equal([new("a", null), new("", "the default")], await client.ListExportsAsync());
+        Assert.Equal(["base:allocation", "x:y"], (await client.ListMetaContextsAsync([])).Select(context => context.Name));
+        Assert.Equal(123, (await client.InfoAsync("a")).Size);
+        var unknown = await Assert.ThrowsAsync<BlockException>(() => client.InfoAsync("b"));
+        Assert.Equal(ErrorCode.NotFound, unknown.Code);
+        Assert.Contains("no such thing", unknown.Message, StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public async Task A_failed_option_leaves_option_mode_and_a_failed_GO_closes()
+    {
+        using var server = new FakeServer(peer =>
+        {
+            peer.Handshake(until: NbdOption.List);
+            peer.Reply(NbdOption.List, NbdOptionReply.ErrorPolicy, "not for you"u8.ToArray());
+            peer.ReadOption();
+            peer.Reply(NbdOption.SetMetaContext, NbdOptionReply.ErrorUnsupported);
+            peer.ReadOption();
+            peer.Reply(NbdOption.Go, NbdOptionReply.ErrorTlsRequired);
+            peer.WaitForEnd();
+        });
+        var client = await NbdClient.ConnectAsync(server.Options with { OptionMode = true });
+        Assert.Equal(ErrorCode.NotPermitted, (await Assert.ThrowsAsync<BlockException>(() => client.ListExportsAsync())).Code);
+        var tls = await Assert.ThrowsAsync<BlockException>(() => client.GoAsync());
+        Assert.Equal(ErrorCode.AccessDenied, tls.Code);
+        await client.DisposeAsync();
+    }
+
+    [Fact]
+    public async Task Nobody_there_is_one_clear_line()
+    {
+        var path = Path.Combine(Path.GetTempPath(), "byre-nobody-" + Guid.NewGuid().ToString("N"));
+        var e = await Assert.ThrowsAsync<BlockException>(() => NbdClient.ConnectAsync(new NbdClientOptions { Address = Byre.Nbd.NbdAddress.Unix(path) }));
+        Assert.Equal($"Failed to connect to '{path}': No such file or directory", e.Message);
+        Assert.Equal(ErrorCode.Disconnected, e.Code);
+    }
+
+    [Fact]
+    public async Task Giving_up_ends_a_handshake_that_waits()
+    {
+        using var server = new FakeServer(peer => peer.WaitForEnd());
+        using var stop = new CancellationTokenSource(50);
+        await Assert.ThrowsAnyAsync<OperationCanceledException>(() => NbdClient.ConnectAsync(server.Options, stop.Token));
+    }
+}
