@@ -116,9 +116,13 @@ public sealed class ChainOpeningTests : IDisposable
         await image.Edge.WriteAsync(0, new byte[512]);
     }
 
-    /// <summary>Attaching a layer costs what it changes, not the length of the chain: solving all of it each time took over 2 s.</summary>
+    /// <summary>
+    /// Attaching a layer costs what it changes, not the length of the chain: four times the layers take about four times as
+    /// long (ten times, when all of the chain was solved each time). Times of one machine are compared with each other, the
+    /// best of several, as others may use it too.
+    /// </summary>
     [Fact]
-    public async Task A_chain_of_500_layers_opens_and_closes_quickly()
+    public async Task A_chain_of_500_layers_opens_and_closes_in_proportion()
     {
         await CreateAsync("0", null, null);
         for (var i = 1; i <= 500; i++)
@@ -127,18 +131,31 @@ public sealed class ChainOpeningTests : IDisposable
             await CreateAsync(i.ToString(CultureInfo.InvariantCulture), name, "qcow2", isUnsafe: true);
         }
 
-        await using (await OpenAsync(At("20"), o => o with { ReadOnly = true }))
+        await TimeAsync("20"); // compiled by now
+        var few = TimeSpan.MaxValue;
+        var many = TimeSpan.MaxValue;
+        for (var run = 0; few == TimeSpan.MaxValue || (run < 10 && many > 7 * few); run++)
         {
-            // Compiled by now.
+            for (var i = 0; i < 3; i++)
+            {
+                few = new[] { few, await TimeAsync("125") }.Min();
+            }
+
+            many = new[] { many, await TimeAsync("500") }.Min();
         }
 
+        Assert.True(many <= 7 * few, $"{few} for 125 layers, {many} for 500");
+    }
+
+    private async Task<TimeSpan> TimeAsync(string name)
+    {
         var clock = Stopwatch.StartNew();
-        await using (var image = await OpenAsync(At("500")))
+        await using (var image = await OpenAsync(At(name)))
         {
             await image.Edge.WriteAsync(0, new byte[] { 7 });
         }
 
-        Assert.True(clock.Elapsed < TimeSpan.FromSeconds(1.5), $"{clock.Elapsed}");
+        return clock.Elapsed;
     }
 
     private ValueTask CreateAsync(string name, string? backing, string? format, bool isUnsafe = false) =>

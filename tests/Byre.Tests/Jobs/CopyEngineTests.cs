@@ -288,7 +288,7 @@ public sealed class CopyEngineTests
         var clock = System.Diagnostics.Stopwatch.StartNew();
         var result = await new CopyEngine([source], target, new CopyOptions { TargetIsZero = true }).RunAsync();
         Assert.Equal(16L << 40, result.BytesSkipped);
-        Assert.True(clock.ElapsedMilliseconds < 1000);
+        Assert.True(clock.Elapsed < TimeSpan.FromSeconds(20)); // a walk in steps takes minutes
     }
 
     [Fact]
