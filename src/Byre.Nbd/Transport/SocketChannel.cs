@@ -231,6 +231,9 @@ public sealed class SocketChannel : IDisposable
         _ = SocketCalls.SetOption(handle, SocketCalls.SocketLevel, SocketCalls.ReceiveBufferSize, &receiveBytes, sizeof(int));
     }
 
+    /// <summary>Nothing more is wanted: receives return what is there already, and then the end.</summary>
+    public void ShutdownReceive() => Shutdown(0);
+
     /// <summary>Says that nothing more will be sent; the peer reads the end.</summary>
     public void ShutdownSend() => Shutdown(1);
 

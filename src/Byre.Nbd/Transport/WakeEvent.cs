@@ -36,6 +36,27 @@ public sealed unsafe class WakeEvent : IDisposable
         _ = SocketCalls.Read(Handle, &count, sizeof(ulong)); // fails only where it is not set
     }
 
+    /// <summary>Waits until it is set; it stays set.</summary>
+    /// <param name="timeout">Milliseconds; negative for no limit.</param>
+    /// <returns><see cref="ChannelEvents.Woken"/>, or <see cref="ChannelEvents.None"/> where the time is over or a signal came.</returns>
+    public ChannelEvents Wait(int timeout)
+    {
+        var holds = false;
+        try
+        {
+            Handle.DangerousAddRef(ref holds);
+            var entry = new SocketCalls.PollEntry { Descriptor = (int)Handle.DangerousGetHandle(), Events = SocketCalls.PollIn };
+            return SocketCalls.Poll(&entry, 1, timeout) > 0 ? ChannelEvents.Woken : ChannelEvents.None;
+        }
+        finally
+        {
+            if (holds)
+            {
+                Handle.DangerousRelease();
+            }
+        }
+    }
+
     /// <inheritdoc/>
     public void Dispose() => Handle.Dispose();
 }
