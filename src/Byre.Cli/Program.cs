@@ -1,4 +1,5 @@
 using System.Text;
+using Byre.Cli.Copy;
 using Byre.Cli.Demo;
 using Byre.Cli.Img;
 using Byre.Cli.Io;
@@ -17,11 +18,12 @@ internal static class Program
         try
         {
             var invoked = Path.GetFileName(InvokedName());
-            program = invoked is "qemu-io" or "qemu-img" ? invoked : program;
+            program = invoked is "qemu-io" or "qemu-img" or "nbdcopy" ? invoked : program;
             return invoked switch
             {
                 "qemu-io" => await IoProgram.RunAsync(args, "qemu-io").ConfigureAwait(false),
                 "qemu-img" => await RunImgAsync(args, "qemu-img").ConfigureAwait(false),
+                "nbdcopy" => await CopyProgram.RunAsync(args, "nbdcopy", Version).ConfigureAwait(false),
                 _ => await RunByreAsync(args).ConfigureAwait(false),
             };
         }
@@ -46,10 +48,12 @@ internal static class Program
                 return await IoProgram.RunAsync(args[1..], "byre io").ConfigureAwait(false);
             case ["img", ..]:
                 return await RunImgAsync(args[1..], "byre").ConfigureAwait(false);
+            case ["copy", ..]:
+                return await CopyProgram.RunAsync(args[1..], "byre copy", Version).ConfigureAwait(false);
             case ["demo", ..]:
                 return await DemoCommand.RunAsync(args[1..]).ConfigureAwait(false);
             case ["install-links", "-h" or "--help"]:
-                Print("usage: byre install-links DIR\nMakes links named qemu-img and qemu-io to this program in DIR; links that are there are made anew.\n");
+                Print("usage: byre install-links DIR\nMakes links named qemu-img, qemu-io and nbdcopy to this program in DIR; links that are there are made anew.\n");
                 return 0;
             case ["install-links", var directory]:
                 Links.Install(directory, Console.Out);
@@ -109,7 +113,7 @@ internal static class Program
     private static string Guess(string word, string program)
     {
         IEnumerable<string> names = ImgApplet.Verbs.Select(v => v.Name);
-        names = program == "byre" ? names.Concat(["io", "demo", "install-links"]) : names;
+        names = program == "byre" ? names.Concat(["io", "copy", "demo", "install-links"]) : names;
         var nearest = names.MinBy(name => Distance(word, name));
         return nearest is not null && Distance(word, nearest) <= 2 ? $": did you mean '{nearest}'?" : "";
     }
@@ -153,9 +157,10 @@ internal static class Program
     private static string ByreHelp() =>
         $"byre {Version}: copy-on-write disk images\n\nUsage: byre VERB [OPTIONS] ...\n\n{VerbList()}"
         + "  io             run commands on an image: read, write, discard, ... (as qemu-io)\n"
+        + "  copy           copy disks to and from files, NBD servers and pipes (as nbdcopy)\n"
         + "  demo           show what this program does, on a disk made for it\n"
-        + "  install-links  make links qemu-img and qemu-io to this program in a directory\n\n"
-        + "'byre VERB --help' tells more. Called through a link named qemu-img or qemu-io it behaves as these.\n";
+        + "  install-links  make links qemu-img, qemu-io and nbdcopy to this program in a directory\n\n"
+        + "'byre VERB --help' tells more. Called through a link named qemu-img, qemu-io or nbdcopy it behaves as these.\n";
 
     private static string ImgHelp(string program) =>
         $"{(program == "byre" ? $"byre {Version}" : $"qemu-img version {QemuVersion} (Byre {Version})")}\n\n"

@@ -13,14 +13,21 @@ internal readonly record struct FileStatus(
     /// <summary>Asks the system.</summary>
     /// <param name="fd">An open descriptor.</param>
     /// <param name="name">The file's name, for the error.</param>
-    internal static unsafe FileStatus Of(int fd, string name)
+    internal static FileStatus Of(int fd, string name) => Ask(fd, "", EmptyPath) is { } status
+        ? status
+        : throw Nodes.BlockException.FromErrno(Marshal.GetLastPInvokeError(), $"Could not stat '{name}'", name);
+
+    /// <summary>Asks the system about what a path leads to; null where it leads nowhere, or may not be followed (errno is set).</summary>
+    internal static FileStatus? OfPath(string path) => path.Length == 0 ? null : Ask(LibC.CurrentDirectory, path, 0);
+
+    private static unsafe FileStatus? Ask(int fd, string path, int flags)
     {
         Span<byte> buffer = stackalloc byte[256];
         fixed (byte* p = buffer)
         {
-            if (LibC.StatX(fd, "", EmptyPath, BasicStats | DirectIoAlignment, p) < 0)
+            if (LibC.StatX(fd, path, flags, BasicStats | DirectIoAlignment, p) < 0)
             {
-                throw Nodes.BlockException.FromErrno(Marshal.GetLastPInvokeError(), $"Could not stat '{name}'", name);
+                return null;
             }
         }
 
@@ -33,7 +40,7 @@ internal readonly record struct FileStatus(
             _ => FileKind.Other,
         };
         var direct = (MemoryMarshal.Read<uint>(buffer) & DirectIoAlignment) != 0;
-        return new(
+        return new FileStatus(
             kind,
             MemoryMarshal.Read<long>(buffer[40..]),
             MemoryMarshal.Read<long>(buffer[48..]) * 512,

@@ -6,6 +6,7 @@ namespace Byre.Storage.Linux;
 internal static unsafe partial class LibC
 {
     internal const int OpenReadOnly = 0;
+    internal const int OpenWriteOnly = 1;
     internal const int OpenReadWrite = 2;
     internal const int OpenCreate = 0x40;
     internal const int OpenCloseOnExec = 0x80000;
@@ -14,12 +15,23 @@ internal static unsafe partial class LibC
     internal const int OpenNonBlocking = 0x800;
 
     internal const int NoWait = 8;
+    internal const int SeekCurrent = 1;
     internal const int SeekData = 3;
     internal const int SeekHole = 4;
 
     internal const int KeepSize = 1;
     internal const int PunchHole = 2;
     internal const int ZeroRange = 16;
+
+    internal const short PollIn = 1;
+    internal const short PollOut = 4;
+    internal const int SetPipeSize = 1031;
+    internal const int DuplicateCloseOnExec = 1030;
+    internal const int GetDescriptorFlags = 1;
+    internal const int CloseOnExec = 1;
+    internal const int GetStatusFlags = 3;
+    internal const int OpenAppend = 0x400;
+    internal const int CurrentDirectory = -100;
 
     internal const int GetLock = 36;
     internal const int SetLock = 37;
@@ -40,6 +52,8 @@ internal static unsafe partial class LibC
     internal const int NotPermitted = 1;
     internal const int Interrupted = 4;
     internal const int InputOutput = 5;
+    internal const int BadDescriptor = 9;
+    internal const int TryAgain = 11;
     internal const int NoDeviceData = 6;
     internal const int AccessDenied = 13;
     internal const int IsDirectory = 21;
@@ -69,6 +83,18 @@ internal static unsafe partial class LibC
 
     [LibraryImport("libc", EntryPoint = "pwrite", SetLastError = true)]
     internal static partial nint Pwrite(int fd, void* buffer, nint length, long offset);
+
+    [LibraryImport("libc", EntryPoint = "read", SetLastError = true)]
+    internal static partial nint Read(int fd, void* buffer, nint length);
+
+    [LibraryImport("libc", EntryPoint = "write", SetLastError = true)]
+    internal static partial nint Write(int fd, void* buffer, nint length);
+
+    [LibraryImport("libc", EntryPoint = "poll", SetLastError = true)]
+    internal static partial int Poll(PollEntry* entries, nuint count, int milliseconds);
+
+    [LibraryImport("libc", EntryPoint = "fcntl", SetLastError = true)]
+    internal static partial int FileControl(int fd, int command, nint argument);
 
     [LibraryImport("libc", EntryPoint = "fdatasync", SetLastError = true)]
     internal static partial int DataSync(int fd);
@@ -100,6 +126,15 @@ internal static unsafe partial class LibC
     {
         internal void* Base;
         internal nint Length;
+    }
+
+    /// <summary>struct pollfd.</summary>
+    [StructLayout(LayoutKind.Sequential)]
+    internal struct PollEntry
+    {
+        internal int Descriptor;
+        internal short Events;
+        internal short Answer;
     }
 
     /// <summary>struct flock, 64-bit.</summary>

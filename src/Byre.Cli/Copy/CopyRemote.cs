@@ -1,0 +1,31 @@
+using System.Globalization;
+using Byre.Nodes;
+
+namespace Byre.Cli.Copy;
+
+/// <summary>What a copy knows of servers.</summary>
+internal static class CopyRemote
+{
+    /// <summary>The driver of servers.</summary>
+    public const string Driver = "nbd";
+
+    /// <summary>The options with which a name is opened: how many connections a server gets.</summary>
+    /// <param name="name">The name.</param>
+    /// <param name="request">What is asked for.</param>
+    /// <param name="end">The end that the name is of.</param>
+    public static IReadOnlyDictionary<string, string> Options(string name, CopyRequest request, CopyEnd end)
+    {
+        var options = new Dictionary<string, string>(StringComparer.Ordinal);
+        if (name.StartsWith(Driver, StringComparison.Ordinal) && end is { IsOptions: false, Format: null } && end.Kind != CopyEndKind.Path)
+        {
+            // A server that was started for the copy takes one connection, and ends with it.
+            var connections = request.Synchronous || end.Kind == CopyEndKind.Command ? 1 : request.Connections;
+            options["connections"] = Math.Min(connections, 16).ToString(CultureInfo.InvariantCulture);
+        }
+
+        return options;
+    }
+
+    /// <summary>Its requests go to a server.</summary>
+    public static bool Is(BlockNode node) => node.DriverName == Driver || node.Children.Any(c => Is(c.Node));
+}
