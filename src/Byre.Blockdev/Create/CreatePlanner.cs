@@ -20,7 +20,11 @@ internal static class CreatePlanner
             ?? throw (DriverRegistry.Find(request.Format) is null
                 ? Invalid($"Unknown file format '{request.Format}'")
                 : new BlockException(ErrorCode.NotSupported, $"Images of the format '{request.Format}' cannot be created"));
-        PathOf(request.FileName);
+        if (!NbdNames.IsNbd(request.FileName))
+        {
+            PathOf(request.FileName);
+        }
+
         var values = Read(known, request);
         if (values.ContainsKey("size") && request.Size is not null)
         {
@@ -58,7 +62,7 @@ internal static class CreatePlanner
     /// <exception cref="BlockException">The name is none of a file.</exception>
     public static string PathOf(string name) => FileNames.PathOf(name) is { Length: > 0 } path
         ? path
-        : throw Invalid(name.Length == 0 ? "The name of an image is empty" : $"'{name}' names no file: images can be created as files only");
+        : throw Invalid(name.Length == 0 ? "The name of an image is empty" : $"'{name}' names no file: images can be created as files, and in NBD exports");
 
     /// <summary>An image may name the format, whether it can be opened here or not.</summary>
     public static bool IsKnown(string format) => DriverRegistry.Find(format) is not null || OtherFormats.Contains(format);
@@ -161,7 +165,7 @@ internal static class CreatePlanner
 
     private static ValueTask<OpenImage> OpenBackingAsync(ImageCreateRequest request, string name, string? format)
     {
-        var path = FileNames.Resolve(PathOf(request.FileName), name);
+        var path = FileNames.Resolve(NbdNames.IsNbd(request.FileName) ? "" : PathOf(request.FileName), name);
         return ImageOpener.OpenAsync(
             new OpenOptions
             {

@@ -1,5 +1,6 @@
 using System.Globalization;
 using Byre.Graph;
+using Byre.Nbd.Client;
 using Byre.Nodes;
 using Byre.Storage;
 
@@ -12,11 +13,11 @@ internal sealed class FileCreation : IAsyncDisposable
     private const int FirstBlock = 4096;
     private const long DefaultExtentHint = 1 << 20; // as QEMU: images of many small extents are slow
 
-    private readonly string path;
+    private readonly string? path;
     private readonly bool existed;
     private bool kept;
 
-    private FileCreation(string path, bool existed, BlockEdge edge)
+    private FileCreation(string? path, bool existed, BlockEdge edge)
     {
         this.path = path;
         this.existed = existed;
@@ -32,12 +33,18 @@ internal sealed class FileCreation : IAsyncDisposable
         ? throw new BlockException(ErrorCode.TooLarge, $"The size {size} is too great: at most {long.MaxValue / Sector * Sector} bytes")
         : (size + Sector - 1) / Sector * Sector;
 
-    /// <summary>Creates an empty file, or empties the one that is there.</summary>
+    /// <summary>Creates an empty file, or empties the one that is there; of an NBD export, whose length is fixed, clears what looks like an image.</summary>
     /// <param name="graph">The graph it becomes part of.</param>
-    /// <param name="path">The path.</param>
+    /// <param name="name">A path, or the name of an NBD export.</param>
     /// <param name="plan">Says what the file system is asked for.</param>
-    public static async ValueTask<FileCreation> BeginAsync(BlockGraph graph, string path, CreatePlan plan)
+    public static async ValueTask<FileCreation> BeginAsync(BlockGraph graph, string name, CreatePlan plan)
     {
+        if (NbdNames.IsNbd(name))
+        {
+            return await BeginExportAsync(graph, name, plan).ConfigureAwait(false);
+        }
+
+        var path = CreatePlanner.PathOf(name);
         var hint = plan.Find("extent_size_hint") is { } text ? long.Parse(text, CultureInfo.InvariantCulture) : DefaultExtentHint;
         if (hint > uint.MaxValue)
         {
@@ -67,6 +74,54 @@ internal sealed class FileCreation : IAsyncDisposable
         }
     }
 
+    private static async ValueTask<FileCreation> BeginExportAsync(BlockGraph graph, string name, CreatePlan plan)
+    {
+        var uri = NbdNames.Parse(name);
+        var security = NbdUriSecurity.For(uri);
+        NbdNode? node = null;
+        try
+        {
+            node = await NbdNode.OpenAsync(new NbdNodeOptions
+            {
+                Client = new NbdClientOptions
+                {
+                    Address = uri.Address,
+                    ExportName = uri.ExportName,
+                    Security = security,
+                    TlsHostName = uri.TlsHostName,
+                },
+                FileName = name,
+                IsFixed = true,
+                Owned = security,
+                Blocking = true,
+            }).ConfigureAwait(false);
+        }
+        finally
+        {
+            if (node is null)
+            {
+                security?.Dispose();
+            }
+        }
+
+        var creation = new FileCreation(null, existed: true, await graph.AttachAsync(node, ChildRole.None, DefaultPermissions.Writer).ConfigureAwait(false));
+        try
+        {
+            if (node.Length < plan.Size && plan.Format is "raw" or "luks")
+            {
+                throw new BlockException(ErrorCode.NoSpace, $"The export '{name}' has {node.Length} bytes, and cannot grow to {plan.Size}", name);
+            }
+
+            await creation.Edge.WriteZeroesAsync(0, Math.Min(Sector, node.Length)).ConfigureAwait(false);
+            return creation;
+        }
+        catch
+        {
+            await creation.DisposeAsync().ConfigureAwait(false);
+            throw;
+        }
+    }
+
     /// <summary>The image is complete: the file stays.</summary>
     public async ValueTask CompleteAsync()
     {
@@ -93,7 +148,7 @@ internal sealed class FileCreation : IAsyncDisposable
 
         if (!kept && !existed)
         {
-            File.Delete(path);
+            File.Delete(path!);
         }
     }
 

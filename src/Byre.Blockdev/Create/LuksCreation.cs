@@ -26,7 +26,7 @@ internal static class LuksCreation
 
         LuksFormatter.Validate(options);
         var size = FileCreation.RoundUp(plan.Size);
-        var file = await FileCreation.BeginAsync(new BlockGraph(), CreatePlanner.PathOf(plan.FileName), plan).ConfigureAwait(false);
+        var file = await FileCreation.BeginAsync(new BlockGraph(), plan.FileName, plan).ConfigureAwait(false);
         await using (file.ConfigureAwait(false))
         {
             await LuksNode.CreateAsync(file.Edge, size, preallocation, options).ConfigureAwait(false);

@@ -25,7 +25,7 @@ internal static class Qcow2Creation
             return;
         }
 
-        var data = await FileCreation.BeginAsync(graph, CreatePlanner.PathOf(name), plan).ConfigureAwait(false);
+        var data = await FileCreation.BeginAsync(graph, name, plan).ConfigureAwait(false);
         await using (data.ConfigureAwait(false))
         {
             await CreateAsync(graph, plan, data.Edge, options).ConfigureAwait(false);
@@ -76,7 +76,7 @@ internal static class Qcow2Creation
 
     private static async ValueTask CreateAsync(BlockGraph graph, CreatePlan plan, BlockEdge? data, Qcow2CreateOptions options)
     {
-        var file = await FileCreation.BeginAsync(graph, CreatePlanner.PathOf(plan.FileName), plan).ConfigureAwait(false);
+        var file = await FileCreation.BeginAsync(graph, plan.FileName, plan).ConfigureAwait(false);
         await using (file.ConfigureAwait(false))
         {
             await Qcow2Creator.CreateAsync(file.Edge, data, options).ConfigureAwait(false);

@@ -16,7 +16,7 @@ internal static class RawCreation
             throw new BlockException(ErrorCode.Invalid, "A raw image has no metadata to preallocate: preallocation is off, falloc or full");
         }
 
-        var file = await FileCreation.BeginAsync(new BlockGraph(), CreatePlanner.PathOf(plan.FileName), plan).ConfigureAwait(false);
+        var file = await FileCreation.BeginAsync(new BlockGraph(), plan.FileName, plan).ConfigureAwait(false);
         await using (file.ConfigureAwait(false))
         {
             await file.Edge.ResizeAsync(size, preallocation).ConfigureAwait(false);

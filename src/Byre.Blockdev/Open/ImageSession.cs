@@ -137,7 +137,7 @@ internal sealed class ImageSession(OpenOptions wanted)
         return FileNames.ProtocolOf(name) switch
         {
             null => Find("file"),
-            var prefix when DriverRegistry.Find(prefix) is { IsFormat: false } found => found,
+            var prefix when DriverRegistry.FindByProtocol(prefix) is { } found => found,
             var prefix => throw new BlockException(ErrorCode.Invalid, $"Unknown protocol '{prefix}' in '{name}'", name),
         };
     }

@@ -1,6 +1,7 @@
 using Byre.Blockdev;
 using Byre.Formats.Luks;
 using Byre.Graph;
+using Byre.Nbd.Client;
 using Byre.Nodes;
 using Byre.Storage;
 
@@ -85,9 +86,9 @@ internal sealed class ConvertTarget
             DefaultPermissions.ForUser(write: true)).ConfigureAwait(false);
     }
 
-    /// <summary>What the image reads as when it is made is not known: it lies on a host device, or its bytes are decrypted ones.</summary>
+    /// <summary>What the image reads as when it is made is not known: it lies on a host device or in an NBD export, or its bytes are decrypted ones.</summary>
     public static bool IsUnknownWhenNew(BlockNode node) =>
-        node is LuksNode or FileNode { IsDevice: true } || node.Children.Any(c => (c.Role & ChildRole.Backing) == 0 && IsUnknownWhenNew(c.Node));
+        node is LuksNode or FileNode { IsDevice: true } or NbdNode { IsKnownZero: false } || node.Children.Any(c => (c.Role & ChildRole.Backing) == 0 && IsUnknownWhenNew(c.Node));
 
     private void CheckFormat()
     {

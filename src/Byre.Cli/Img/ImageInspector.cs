@@ -55,22 +55,52 @@ internal sealed class ImageInspector(ImgContext context, bool forceShare)
 
     private async ValueTask<ImageReport> InspectAsync(string? path, Dictionary<string, string> options)
     {
-        if (options.GetValueOrDefault("driver") is null or "qcow2"
-            && await TryQcow2Async(path, options, mustBe: options.ContainsKey("driver")).ConfigureAwait(false) is { } report)
+        if (FileOf(path, options) is { } below)
         {
-            return report;
-        }
+            var driver = options.GetValueOrDefault("driver");
+            if (below["driver"] == "nbd" && driver is null or "raw" or "qcow2" or "luks")
+            {
+                return await InspectExportAsync(below, options, driver).ConfigureAwait(false);
+            }
 
-        if (options.GetValueOrDefault("driver") is null or "luks"
-            && await TryLuksAsync(path, options, mustBe: options.ContainsKey("driver")).ConfigureAwait(false) is { } volume)
-        {
-            return volume;
+            if (driver is null or "qcow2" && await TryQcow2Async(below, mustBe: driver is not null).ConfigureAwait(false) is { } report)
+            {
+                return report;
+            }
+
+            if (driver is null or "luks" && await TryLuksAsync(below, mustBe: driver is not null).ConfigureAwait(false) is { } volume)
+            {
+                return volume;
+            }
         }
 
         var image = await ImageOpener.OpenAsync(Options() with { FileName = path, Options = options }, ImgImages.Reading(forceShare)).ConfigureAwait(false);
         await using (image.ConfigureAwait(false))
         {
             return Describe(image.Node);
+        }
+    }
+
+    /// <summary>Looks at what lies in an NBD export, over one connection: many a server takes only one.</summary>
+    private async ValueTask<ImageReport> InspectExportAsync(Dictionary<string, string> below, Dictionary<string, string> options, string? driver)
+    {
+        var file = await ImageOpener.OpenAsync(Options() with { Options = below }, ForMetadata()).ConfigureAwait(false);
+        await using (file.ConfigureAwait(false))
+        {
+            driver ??= FormatMagic.Probe(await FirstSectorAsync(file.Edge).ConfigureAwait(false));
+            if (driver is "qcow2" or "luks")
+            {
+                return driver == "qcow2" ? await Qcow2Async(file).ConfigureAwait(false) : await LuksAsync(file).ConfigureAwait(false);
+            }
+
+            var own = options.Where(o => !o.Key.StartsWith("file.", StringComparison.Ordinal)).ToDictionary(StringComparer.Ordinal);
+            own["driver"] = driver ?? "raw";
+            own["file"] = file.Node.Name;
+            var image = await ImageOpener.OpenAsync(Options() with { Options = own, Graph = file.Graph }, ImgImages.Reading(forceShare)).ConfigureAwait(false);
+            await using (image.ConfigureAwait(false))
+            {
+                return Describe(image.Node);
+            }
         }
     }
 
@@ -81,7 +111,7 @@ internal sealed class ImageInspector(ImgContext context, bool forceShare)
         if (path is not null)
         {
             var isPath = FileNames.PathOf(path) is not null;
-            below = new(StringComparer.Ordinal) { ["driver"] = isPath ? "file" : FileNames.ProtocolOf(path)!, ["filename"] = FileNames.PathOf(path) ?? path };
+            below = new(StringComparer.Ordinal) { ["driver"] = isPath ? "file" : NbdNames.IsNbd(path) ? "nbd" : FileNames.ProtocolOf(path)!, ["filename"] = FileNames.PathOf(path) ?? path };
         }
 
         if ((!below.ContainsKey("filename") && !below.ContainsKey("driver")) || !FormatRegistry.DriverNames.Contains(below.GetValueOrDefault("driver", "file")))
@@ -95,13 +125,8 @@ internal sealed class ImageInspector(ImgContext context, bool forceShare)
 
     /// <summary>Opens the file below and reads the header.</summary>
     /// <returns>Null where the image is not LUKS, or its file is not named in a way that is known here.</returns>
-    private async ValueTask<ImageReport?> TryLuksAsync(string? path, Dictionary<string, string> options, bool mustBe)
+    private async ValueTask<ImageReport?> TryLuksAsync(Dictionary<string, string> below, bool mustBe)
     {
-        if (FileOf(path, options) is not { } below)
-        {
-            return null;
-        }
-
         var file = await ImageOpener.OpenAsync(Options() with { Options = below }, ForMetadata()).ConfigureAwait(false);
         await using (file.ConfigureAwait(false))
         {
@@ -110,29 +135,29 @@ internal sealed class ImageInspector(ImgContext context, bool forceShare)
                 return null;
             }
 
-            var area = await LuksNode.AreaOfAsync(file.Edge).ConfigureAwait(false);
-            var header = await area.ReadHeaderAsync().ConfigureAwait(false);
-            return new ImageReport
-            {
-                FileName = NodeNames.Of(file.Node),
-                Format = "luks",
-                Length = (Math.Max(0, file.Edge.Length - header.PayloadOffset) + Sector - 1) / Sector * Sector,
-                Occupied = (file.Node as FileNode)?.AllocatedBytes,
-                Luks = header,
-                Children = [new ChildReport("file", Describe(file.Node))],
-            };
+            return await LuksAsync(file).ConfigureAwait(false);
         }
+    }
+
+    private static async ValueTask<ImageReport> LuksAsync(OpenImage file)
+    {
+        var area = await LuksNode.AreaOfAsync(file.Edge).ConfigureAwait(false);
+        var header = await area.ReadHeaderAsync().ConfigureAwait(false);
+        return new ImageReport
+        {
+            FileName = NodeNames.Of(file.Node),
+            Format = "luks",
+            Length = (Math.Max(0, file.Edge.Length - header.PayloadOffset) + Sector - 1) / Sector * Sector,
+            Occupied = (file.Node as FileNode)?.AllocatedBytes,
+            Luks = header,
+            Children = [new ChildReport("file", Describe(file.Node))],
+        };
     }
 
     /// <summary>Opens the file below and reads the header.</summary>
     /// <returns>Null where the image is not qcow2, or its file is not named in a way that is known here.</returns>
-    private async ValueTask<ImageReport?> TryQcow2Async(string? path, Dictionary<string, string> options, bool mustBe)
+    private async ValueTask<ImageReport?> TryQcow2Async(Dictionary<string, string> below, bool mustBe)
     {
-        if (FileOf(path, options) is not { } below)
-        {
-            return null;
-        }
-
         var file = await ImageOpener.OpenAsync(Options() with { Options = below }, ForMetadata()).ConfigureAwait(false);
         await using (file.ConfigureAwait(false))
         {
@@ -141,21 +166,26 @@ internal sealed class ImageInspector(ImgContext context, bool forceShare)
                 return null;
             }
 
-            var header = await Qcow2HeaderReader.ReadAsync(file.Edge).ConfigureAwait(false);
-            return new ImageReport
-            {
-                FileName = NodeNames.Of(file.Node),
-                Format = "qcow2",
-                Length = header.Size,
-                Occupied = (file.Node as FileNode)?.AllocatedBytes,
-                Header = header,
-                Luks = EncryptionHeader.AreaOf(file.Edge, header) is { } area ? await area.ReadHeaderAsync().ConfigureAwait(false) : null,
-                FullBackingName = header.BackingFile is { } backing ? FullName(file.Node.FileName, backing) : null,
-                Snapshots = await Qcow2Listing.SnapshotsAsync(file.Edge, header).ConfigureAwait(false),
-                Bitmaps = await Qcow2Listing.BitmapsAsync(file.Edge, header).ConfigureAwait(false),
-                Children = [new ChildReport("file", Describe(file.Node))],
-            };
+            return await Qcow2Async(file).ConfigureAwait(false);
         }
+    }
+
+    private static async ValueTask<ImageReport> Qcow2Async(OpenImage file)
+    {
+        var header = await Qcow2HeaderReader.ReadAsync(file.Edge).ConfigureAwait(false);
+        return new ImageReport
+        {
+            FileName = NodeNames.Of(file.Node),
+            Format = "qcow2",
+            Length = header.Size,
+            Occupied = (file.Node as FileNode)?.AllocatedBytes,
+            Header = header,
+            Luks = EncryptionHeader.AreaOf(file.Edge, header) is { } area ? await area.ReadHeaderAsync().ConfigureAwait(false) : null,
+            FullBackingName = header.BackingFile is { } backing ? FullName(file.Node.FileName, backing) : null,
+            Snapshots = await Qcow2Listing.SnapshotsAsync(file.Edge, header).ConfigureAwait(false),
+            Bitmaps = await Qcow2Listing.BitmapsAsync(file.Edge, header).ConfigureAwait(false),
+            Children = [new ChildReport("file", Describe(file.Node))],
+        };
     }
 
     private static async ValueTask<byte[]> FirstSectorAsync(BlockEdge file)

@@ -57,7 +57,11 @@ internal static class InfoJson
             json.Add("encrypted", true);
         }
 
-        json.Add("dirty-flag", header is not null && (header.Incompatible & IncompatibleFeatures.Dirty) != 0);
+        if (report.TellsOfDirt)
+        {
+            json.Add("dirty-flag", header is not null && (header.Incompatible & IncompatibleFeatures.Dirty) != 0);
+        }
+
         json.EndObject();
     }
 

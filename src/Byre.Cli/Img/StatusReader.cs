@@ -1,5 +1,6 @@
 using Byre.Formats.Raw;
 using Byre.Graph;
+using Byre.Nbd.Client;
 using Byre.Nodes;
 using Byre.Storage;
 
@@ -77,6 +78,15 @@ internal sealed class StatusReader
         var offset = (e.Flags & (ExtentFlags.Compressed | ExtentFlags.Encrypted)) != 0 ? -1 : e.HostOffset;
         var file = offset < 0 ? null : e.HostNode;
         var compressed = (e.Flags & ExtentFlags.Compressed) != 0;
+        if (e.State != ExtentState.Absent && BackingChain.SkipFilters(chain.Layers[Math.Max(0, e.Depth - 1)].Node) is NbdNode)
+        {
+            // A server tells apart what reads as zeroes and what occupies no space; what is only the latter is not there at all.
+            var isZero = e.State == ExtentState.Zero;
+            return isZero || !e.IsHole
+                ? new(e.Start, e.Length, Math.Max(0, e.Depth - 1), true, isZero, !e.IsHole, compressed, offset, file)
+                : new(e.Start, e.Length, Math.Max(0, e.Depth - 1), false, false, false, false, -1, null);
+        }
+
         switch (e.State)
         {
             case ExtentState.Data:

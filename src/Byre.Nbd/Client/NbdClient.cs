@@ -19,7 +19,7 @@ public sealed class NbdClient : IAsyncDisposable
     private readonly NbdConnector connector;
     private readonly NbdOptionStream stream;
     private readonly NbdHandshake handshake;
-    private readonly Stack<NbdRequest> spare = new();
+    private readonly RequestPool pool = new();
     private NbdConnection? connection;
     private NbdExportFacts facts = new();
     private BlockException? ended;
@@ -69,7 +69,7 @@ public sealed class NbdClient : IAsyncDisposable
     /// <summary>The name the server knows the export by, or null.</summary>
     public string? CanonicalName => facts.CanonicalName;
 
-    /// <summary>The metadata contexts that were selected, in the server's order.</summary>
+    /// <summary>The metadata contexts that were selected, in the order they were asked for.</summary>
     public IReadOnlyList<NbdMetaContext> Contexts => connection?.Session.Contexts ?? [];
 
     /// <summary>The longest read or write in bytes; a multiple of the minimum block size.</summary>
@@ -141,7 +141,7 @@ public sealed class NbdClient : IAsyncDisposable
         var wrong = NbdRequestChecks.Payload(this, NbdCommand.Read, flags, offset, buffer.Length);
         return wrong is not null ? ValueTask.FromException(wrong)
             : buffer.IsEmpty ? default
-            : Submit(Rent().Set(NbdCommand.Read, flags, offset, buffer.Length).Into(buffer));
+            : Submit(pool.Rent().Set(NbdCommand.Read, flags, offset, buffer.Length).Into(buffer));
     }
 
     /// <summary>Writes.</summary>
@@ -153,13 +153,13 @@ public sealed class NbdClient : IAsyncDisposable
         var wrong = NbdRequestChecks.Payload(this, NbdCommand.Write, flags, offset, data.Length);
         return wrong is not null ? ValueTask.FromException(wrong)
             : data.IsEmpty ? default
-            : Submit(Rent().Set(NbdCommand.Write, flags, offset, data.Length).With(data));
+            : Submit(pool.Rent().Set(NbdCommand.Write, flags, offset, data.Length).With(data));
     }
 
     /// <summary>Brings completed writes to stable storage.</summary>
     public ValueTask FlushAsync() =>
         NbdRequestChecks.Range(this, NbdCommand.Flush, NbdCommandFlags.None, 0, 0) is { } wrong ? ValueTask.FromException(wrong)
-            : Submit(Rent().Set(NbdCommand.Flush, NbdCommandFlags.None, 0, 0));
+            : Submit(pool.Rent().Set(NbdCommand.Flush, NbdCommandFlags.None, 0, 0));
 
     /// <summary>Gives space back.</summary>
     /// <param name="offset">First byte.</param>
@@ -197,7 +197,7 @@ public sealed class NbdClient : IAsyncDisposable
 
         sink.Begin(offset, Contexts.Count);
         return length == 0 ? default
-            : Submit(Rent().Set(NbdCommand.BlockStatus, flags, offset, length).To(sink, ulong.MaxValue >> (64 - Contexts.Count)));
+            : Submit(pool.Rent().Set(NbdCommand.BlockStatus, flags, offset, length).To(sink, Contexts.Count));
     }
 
     /// <summary>Changes the export's length, where the server offers it (the RESIZE extension).</summary>
@@ -211,7 +211,7 @@ public sealed class NbdClient : IAsyncDisposable
             throw wrong;
         }
 
-        await Submit(Rent().Set(NbdCommand.Resize, flags, length, 0)).ConfigureAwait(false);
+        await Submit(pool.Rent().Set(NbdCommand.Resize, flags, length, 0)).ConfigureAwait(false);
         connection!.Session.Size = length;
         facts = facts with { Size = length };
     }
@@ -231,11 +231,7 @@ public sealed class NbdClient : IAsyncDisposable
             return;
         }
 
-        if (!stream.IsBroken)
-        {
-            await Task.Run(handshake.Abort).ConfigureAwait(false);
-        }
-
+        await Task.Run(handshake.Abort).ConfigureAwait(false);
         stream.Channel.Dispose();
     }
 
@@ -245,15 +241,7 @@ public sealed class NbdClient : IAsyncDisposable
     private ValueTask RangedAsync(NbdCommand command, long offset, long length, NbdCommandFlags flags) =>
         NbdRequestChecks.Range(this, command, flags, offset, length) is { } wrong ? ValueTask.FromException(wrong)
             : length == 0 ? default
-            : Submit(Rent().Set(command, flags, offset, length));
-
-    private NbdRequest Rent()
-    {
-        lock (spare)
-        {
-            return spare.TryPop(out var request) ? request : new NbdRequest(spare);
-        }
-    }
+            : Submit(pool.Rent().Set(command, flags, offset, length));
 
     private ValueTask Submit(NbdRequest request)
     {
@@ -283,7 +271,7 @@ public sealed class NbdClient : IAsyncDisposable
     {
         CheckOptionMode();
         stream.BeginTime(options.ConnectTimeout);
-        return NbdConnector.GuardAsync(stream, () => new ValueTask<T>(option()), goesOn: true, cancellation);
+        return NbdConnector.GuardAsync(stream, handshake, () => new ValueTask<T>(option()), goesOn: true, cancellation);
     }
 
     private void CheckOptionMode()

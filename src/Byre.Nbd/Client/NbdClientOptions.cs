@@ -17,7 +17,7 @@ public sealed record NbdClientOptions
     /// <summary>Asks for extended headers, and goes on without where the server has none.</summary>
     public bool RequestExtended { get; init; } = true;
 
-    /// <summary>The names of the metadata contexts to select, in full; those the server lacks are left out.</summary>
+    /// <summary>The names of the metadata contexts to select, in full, at most 64; those the server lacks are left out.</summary>
     public IReadOnlyList<string> MetaContexts { get; init; } = [];
 
     /// <summary>Secures the connection; it fails where the server cannot. Null for a plain one.</summary>

@@ -30,6 +30,7 @@ internal sealed class NbdConnector(NbdClientOptions options)
         var handshake = new NbdHandshake(stream, options);
         await GuardAsync(
             stream,
+            handshake,
             async () =>
             {
                 handshake.Greet();
@@ -55,6 +56,7 @@ internal sealed class NbdConnector(NbdClientOptions options)
     public Task<NbdSession> EnterAsync(
         NbdOptionStream stream, NbdHandshake handshake, string export, IReadOnlyList<string> contexts, CancellationToken cancellation) => GuardAsync(
         stream,
+        handshake,
         () =>
         {
             handshake.SelectContexts(export, contexts);
@@ -71,11 +73,13 @@ internal sealed class NbdConnector(NbdClientOptions options)
     /// only refused something and more can be asked for.
     /// </summary>
     /// <param name="stream">The connection.</param>
+    /// <param name="handshake">Its handshake.</param>
     /// <param name="part">What to run.</param>
     /// <param name="goesOn">More can be asked for after a refusal.</param>
     /// <param name="cancellation">Gives up, and closes the connection.</param>
     /// <exception cref="OperationCanceledException">It was cancelled.</exception>
-    public static async Task<T> GuardAsync<T>(NbdOptionStream stream, Func<ValueTask<T>> part, bool goesOn, CancellationToken cancellation)
+    public static async Task<T> GuardAsync<T>(
+        NbdOptionStream stream, NbdHandshake handshake, Func<ValueTask<T>> part, bool goesOn, CancellationToken cancellation)
     {
         cancellation.ThrowIfCancellationRequested();
         var registration = cancellation.Register(() => stream.Channel.Shutdown());
@@ -89,6 +93,7 @@ internal sealed class NbdConnector(NbdClientOptions options)
             {
                 if (!goesOn || stream.IsBroken || cancellation.IsCancellationRequested || e is not BlockException)
                 {
+                    await Task.Run(handshake.Abort, CancellationToken.None).ConfigureAwait(false);
                     stream.Channel.Dispose();
                 }
 
@@ -135,6 +140,10 @@ internal sealed class NbdConnector(NbdClientOptions options)
             var missing = options.Address.SocketPath is { } path && !path.StartsWith('\0') && !File.Exists(path);
             var errno = missing ? NoSuchFile : e.NativeErrorCode; // the runtime says something else of a path where nothing is
             throw NbdFailures.NotConnected(server, errno > 0 ? ErrorCodes.Describe(errno) : e.Message, e, errno);
+        }
+        catch (IOException e)
+        {
+            throw NbdFailures.NotConnected(server, e.Message, e);
         }
         catch (Exception e) when (e is ArgumentException or IndexOutOfRangeException)
         {

@@ -15,6 +15,7 @@ internal sealed class NbdHandshake(NbdOptionStream stream, NbdClientOptions opti
     private const int MostExports = 65536;
     private const int MostContexts = 4096;
     private const int MostInfos = 64;
+    private const int MostSelected = 64;
 
     private bool noZeroes;
     private byte[]? oldStyleTail;
@@ -155,9 +156,10 @@ internal sealed class NbdHandshake(NbdOptionStream stream, NbdClientOptions opti
 
     /// <summary>Selects contexts of an export for the transmission.</summary>
     /// <param name="export">The export's name.</param>
-    /// <param name="names">The names in full. A server that lacks one, or all, selects the others.</param>
+    /// <param name="names">The names in full, at most 64. A server that lacks one, or all, selects the others.</param>
     public void SelectContexts(string export, IReadOnlyList<string> names)
     {
+        ArgumentOutOfRangeException.ThrowIfGreaterThan(names.Count, MostSelected);
         Contexts = [];
         if (names.Count == 0 || Headers == NbdHeaderStyle.Simple)
         {
@@ -178,7 +180,7 @@ internal sealed class NbdHandshake(NbdOptionStream stream, NbdClientOptions opti
         for (var i = 0; i < found.Count; i++)
         {
             var context = found[i];
-            if (!names.Contains(context.Name))
+            if (IndexOf(names, context.Name) < 0)
             {
                 throw stream.Broken($"it selects the metadata context '{NbdFailures.Printable(context.Name)}', which was not asked for");
             }
@@ -192,6 +194,8 @@ internal sealed class NbdHandshake(NbdOptionStream stream, NbdClientOptions opti
             }
         }
 
+        // In the order asked for, whatever the server's: then it is the same on every connection.
+        found.Sort((a, b) => IndexOf(names, a.Name).CompareTo(IndexOf(names, b.Name)));
         Contexts = found;
     }
 
@@ -268,7 +272,7 @@ internal sealed class NbdHandshake(NbdOptionStream stream, NbdClientOptions opti
     /// <summary>Ends the handshake without an export; a failure is passed over.</summary>
     public void Abort()
     {
-        if (Style != NbdHandshakeStyle.FixedNewStyle)
+        if (Style != NbdHandshakeStyle.FixedNewStyle || stream.IsBroken)
         {
             return;
         }
@@ -339,6 +343,19 @@ internal sealed class NbdHandshake(NbdOptionStream stream, NbdClientOptions opti
                     throw Unexpected(option, reply);
             }
         }
+    }
+
+    private static int IndexOf(IReadOnlyList<string> names, string name)
+    {
+        for (var i = 0; i < names.Count; i++)
+        {
+            if (names[i] == name)
+            {
+                return i;
+            }
+        }
+
+        return -1;
     }
 
     private static byte[] ContextData(string export, IReadOnlyList<string> queries)

@@ -13,14 +13,18 @@ internal sealed class NbdRequest : IValueTaskSource
     private const int Sent = 1;
     private const int Replied = 2;
 
-    private readonly Stack<NbdRequest>? home;
+    private readonly RequestPool? home;
     private ManualResetValueTaskSourceCore<bool> core = new() { RunContinuationsAsynchronously = true };
+    private readonly object doorbell = new(); // a Lock cannot be waited for
     private BlockException? failure;
+    private bool isWaitedFor;
+    private bool isOver;
     private int halves;
+    private int contextCount;
 
     /// <summary>Makes one.</summary>
     /// <param name="home">Where it goes when its result was taken; null for nowhere.</param>
-    public NbdRequest(Stack<NbdRequest>? home) => this.home = home;
+    public NbdRequest(RequestPool? home) => this.home = home;
 
     /// <summary>What is asked for.</summary>
     public NbdCommand Command { get; private set; }
@@ -45,6 +49,9 @@ internal sealed class NbdRequest : IValueTaskSource
 
     /// <summary>The number that the reply bears; set by the connection.</summary>
     public ulong Cookie { get; set; }
+
+    /// <summary>How often it was sent.</summary>
+    public int Attempts { get; set; }
 
     /// <summary>When it was handed to a connection.</summary>
     public long Since { get; set; }
@@ -77,6 +84,8 @@ internal sealed class NbdRequest : IValueTaskSource
         Target = default;
         Payload = default;
         Sink = null;
+        Attempts = 0;
+        isWaitedFor = isOver = false;
         Restart();
         return this;
     }
@@ -97,11 +106,20 @@ internal sealed class NbdRequest : IValueTaskSource
 
     /// <summary>The extents of block status go here.</summary>
     /// <param name="sink">The list.</param>
-    /// <param name="contexts">Bit i: the i-th context is asked about.</param>
-    public NbdRequest To(NbdStatusSink sink, ulong contexts)
+    /// <param name="contexts">How many contexts there are, 1 to 64.</param>
+    public NbdRequest To(NbdStatusSink sink, int contexts)
     {
         Sink = sink;
-        ContextsWanted = contexts;
+        contextCount = contexts;
+        ContextsWanted = ulong.MaxValue >> (64 - contexts);
+        sink.Begin(Offset, contexts);
+        return this;
+    }
+
+    /// <summary>A thread will <see cref="Wait"/> for it. Said before it is sent.</summary>
+    public NbdRequest ForWaiting()
+    {
+        isWaitedFor = true;
         return this;
     }
 
@@ -114,6 +132,7 @@ internal sealed class NbdRequest : IValueTaskSource
         ContextsSeen = 0;
         HasContent = false;
         Coverage.Reset();
+        Sink?.Begin(Offset, contextCount);
     }
 
     /// <summary>Its last byte was given to the socket.</summary>
@@ -131,11 +150,25 @@ internal sealed class NbdRequest : IValueTaskSource
     public void Fail(BlockException failed)
     {
         failure = failed;
-        core.SetResult(true);
+        Complete();
     }
 
     /// <summary>Awaits it, once.</summary>
     public ValueTask AsValueTask() => new(this, core.Version);
+
+    /// <summary>Waits for it on this thread, once.</summary>
+    public void Wait()
+    {
+        lock (doorbell)
+        {
+            while (!isOver)
+            {
+                Monitor.Wait(doorbell);
+            }
+        }
+
+        GetResult(core.Version);
+    }
 
     /// <inheritdoc/>
     public void GetResult(short token)
@@ -146,14 +179,7 @@ internal sealed class NbdRequest : IValueTaskSource
         Target = default;
         Payload = default;
         Sink = null;
-        if (home is not null)
-        {
-            lock (home)
-            {
-                home.Push(this);
-            }
-        }
-
+        home?.Return(this);
         if (failed is not null)
         {
             throw failed;
@@ -171,7 +197,23 @@ internal sealed class NbdRequest : IValueTaskSource
     {
         if (Interlocked.Or(ref halves, half) is not 0 and var before && before != half)
         {
+            Complete();
+        }
+    }
+
+    private void Complete()
+    {
+        if (!isWaitedFor)
+        {
             core.SetResult(true);
+            return;
+        }
+
+        lock (doorbell)
+        {
+            core.SetResult(true);
+            isOver = true;
+            Monitor.Pulse(doorbell);
         }
     }
 }

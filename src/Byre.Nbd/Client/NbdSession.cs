@@ -16,7 +16,7 @@ internal sealed class NbdSession(string server, NbdHeaderStyle style, NbdExportF
     /// <summary>What the server said of the export.</summary>
     public NbdExportFacts Facts => facts;
 
-    /// <summary>The metadata contexts selected, in the server's order.</summary>
+    /// <summary>The metadata contexts selected, in the order they were asked for.</summary>
     public IReadOnlyList<NbdMetaContext> Contexts => contexts;
 
     /// <summary>The export's length in bytes now: a resize changes it.</summary>

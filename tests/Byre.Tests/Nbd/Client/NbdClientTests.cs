@@ -234,7 +234,7 @@ public sealed class NbdClientTests
     private static async Task Refused(ErrorCode code, Func<ValueTask> request) =>
         Assert.Equal(code, (await Assert.ThrowsAsync<BlockException>(() => request().AsTask())).Code);
 
-    private static byte[] RandomBytes(int count)
+    internal static byte[] RandomBytes(int count)
     {
         var bytes = new byte[count];
         new Random(count).NextBytes(bytes);
