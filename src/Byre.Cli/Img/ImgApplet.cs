@@ -1,3 +1,4 @@
+using Byre.Cli.Checksum;
 using Byre.Nodes;
 
 namespace Byre.Cli.Img;
@@ -12,6 +13,7 @@ internal static class ImgApplet
         new("bench", "time requests to an image", BenchCommand.Usage, BenchCommand.RunAsync) { Answers = true },
         new("bitmap", "change the dirty bitmaps that an image keeps", BitmapCommand.Usage, BitmapCommand.RunAsync),
         new("check", "examine an image's metadata, and repair it", CheckCommand.Usage, CheckCommand.RunAsync) { Answers = true },
+        new("checksum", "print the digest of what a guest reads", ChecksumCommand.Usage, ChecksumCommand.RunAsync) { OnlyReads = true, Answers = true },
         new("commit", "write what an image holds into its backing file", CommitCommand.Usage, CommitCommand.RunAsync),
         new("compare", "tell whether two images read the same", CompareCommand.Usage, CompareCommand.RunAsync) { FailureStatus = CompareCommand.CannotOpen, Answers = true },
         new("convert", "copy images to a new one, in any format", ConvertHelp.Usage, ConvertCommand.RunAsync),
