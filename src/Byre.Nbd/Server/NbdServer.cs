@@ -84,7 +84,8 @@ public sealed class NbdServer : IAsyncDisposable
         var connection = new ServerConnection(this, Interlocked.Increment(ref lastId), connected);
         connections[connection.Id] = connection;
         Interlocked.Increment(ref negotiating);
-        ConnectionsChanged?.Invoke(Interlocked.Increment(ref count));
+        var now = Interlocked.Increment(ref count);
+        ConnectionsChanged?.Invoke(now);
         try
         {
             if (Handshake.Greet(connected) && TryPark(connection))

@@ -1,0 +1,218 @@
+using System.Diagnostics;
+using System.Net.Sockets;
+using Byre.Nbd.Protocol;
+using Byre.Nbd.Server;
+using Byre.Nbd.Transport;
+using Byre.Nodes;
+using Byre.Tests.Requests;
+using static Byre.Tests.Nbd.Server.RawClient;
+
+namespace Byre.Tests.Nbd.Server;
+
+/// <summary>Connections that come, rest and go; exports and servers that end.</summary>
+public class ServerLifeTests
+{
+    /// <summary>What rests longer than a second is parked, and goes on as if nothing had been.</summary>
+    [Fact]
+    public async Task A_connection_that_rests_goes_on()
+    {
+        await using var disk = new ServedDisk();
+        var client = disk.Use(NbdHeaderStyle.Structured, "base:allocation");
+        for (var i = 0; i < 2; i++)
+        {
+            Assert.Equal(disk.Content[..70_000], client.Request(NbdCommand.Read, 0, 70_000).Data);
+            Thread.Sleep(1500);
+        }
+
+        Assert.Single(client.Request(NbdCommand.BlockStatus, 0, 512).Status);
+        var half = client.RequestBytes(NbdCommand.Write, 0, 4, 0, [1, 2, 3, 4], 77);
+        client.Send(half.AsSpan(0, 20));
+        Thread.Sleep(1500);
+        client.Send(half.AsSpan(20));
+        var reply = new RawReply(77, 0, 0);
+        Assert.True(client.ReadChunk(reply));
+        Assert.Equal(NbdError.None, reply.Error);
+    }
+
+    [Fact]
+    public async Task Clients_are_accepted_from_several_sockets()
+    {
+        var directory = Directory.CreateTempSubdirectory("byre-nbd").FullName;
+        try
+        {
+            await using var disk = new ServedDisk();
+            foreach (var name in (string[])["a", "b"])
+            {
+                var path = Path.Combine(directory, name);
+                var socket = new Socket(AddressFamily.Unix, SocketType.Stream, ProtocolType.Unspecified);
+                socket.Bind(new UnixDomainSocketEndPoint(path));
+                socket.Listen(10);
+                disk.Server.Listen(socket);
+                using var client = new RawClient(await SocketChannel.ConnectAsync(new UnixDomainSocketEndPoint(path), default));
+                client.Greet();
+                client.Enter("disk", NbdHeaderStyle.Simple);
+                Assert.Equal(disk.Content[..100], client.Request(NbdCommand.Read, 0, 100).Data);
+            }
+        }
+        finally
+        {
+            Directory.Delete(directory, true);
+        }
+    }
+
+    [Fact]
+    public async Task Clients_beyond_the_limit_wait_until_another_leaves()
+    {
+        await using var disk = new ServedDisk(new NbdServerOptions { MaxConnections = 2 });
+        using var listening = new Socket(AddressFamily.InterNetwork, SocketType.Stream, ProtocolType.Tcp);
+        listening.Bind(new System.Net.IPEndPoint(System.Net.IPAddress.Loopback, 0));
+        listening.Listen(10);
+        var address = listening.LocalEndPoint!;
+        disk.Server.Listen(listening);
+        var clients = new List<RawClient>();
+        for (var i = 0; i < 3; i++)
+        {
+            clients.Add(new RawClient(await SocketChannel.ConnectAsync(address, default)));
+        }
+
+        clients[0].Greet();
+        clients[1].Greet();
+        Assert.Equal(ChannelEvents.None, clients[2].Channel.Poll(ChannelEvents.Readable, null, 300));
+        Assert.Equal(2, disk.Server.ConnectionCount);
+        clients[0].Dispose();
+        clients[2].Greet();
+        clients[2].Enter("disk", NbdHeaderStyle.Simple);
+        clients.ForEach(client => client.Dispose());
+    }
+
+    [Fact]
+    public async Task A_handshake_that_takes_too_long_is_ended()
+    {
+        await using var disk = new ServedDisk(new NbdServerOptions { HandshakeLimit = TimeSpan.FromMilliseconds(700) });
+        var silent = disk.Connect();
+        var client = disk.Use(NbdHeaderStyle.Simple);
+        silent.Read(18);
+        silent.ExpectEnd();
+        Thread.Sleep(800);
+        Assert.Equal(disk.Content[..100], client.Request(NbdCommand.Read, 0, 100).Data);
+    }
+
+    [Fact]
+    public async Task The_server_tells_when_the_last_client_has_gone()
+    {
+        await using var disk = new ServedDisk();
+        var counts = new System.Collections.Concurrent.ConcurrentQueue<int>();
+        disk.Server.ConnectionsChanged += counts.Enqueue;
+        var idle = disk.Server.WhenIdleAfterFirstClient();
+        var looking = disk.Negotiate();
+        looking.OptionOnce(NbdOption.Abort);
+        Assert.True(SpinWait.SpinUntil(() => disk.Server.ConnectionCount == 0, 20_000));
+        Assert.False(idle.IsCompleted); // it has only looked
+        var first = disk.Use(NbdHeaderStyle.Simple);
+        var second = disk.Use(NbdHeaderStyle.Simple);
+        first.SendRequest(NbdCommand.Disconnect, 0, 0);
+        first.ExpectEnd();
+        Assert.True(SpinWait.SpinUntil(() => disk.Server.ConnectionCount == 1, 20_000));
+        Assert.False(idle.IsCompleted);
+        second.Dispose();
+        await idle.WaitAsync(TimeSpan.FromSeconds(20));
+        Assert.Equal([1, 0, 1, 2, 1, 0], counts);
+    }
+
+    [Fact]
+    public async Task Exports_come_and_go_while_clients_use_others()
+    {
+        await using var disk = new ServedDisk();
+        var client = disk.Use(NbdHeaderStyle.Simple);
+        var other = new NbdExport(new NbdExportOptions { Name = "other" }, disk.Edge);
+        disk.Server.Exports.Add(other);
+        Assert.Throws<BlockException>(() => disk.Server.Exports.Add(new NbdExport(new NbdExportOptions { Name = "other" }, disk.Edge)));
+        Assert.Same(other, disk.Server.Exports.Find("other"));
+        var second = disk.Negotiate();
+        second.Enter("other", NbdHeaderStyle.Simple);
+        Assert.Equal(ErrorCode.Busy, (await Assert.ThrowsAsync<BlockException>(async () => await disk.Server.Exports.RemoveAsync("other", hard: false))).Code);
+        Assert.Equal(disk.Content[..100], second.Request(NbdCommand.Read, 0, 100).Data);
+        await disk.Server.Exports.RemoveAsync("other", hard: true);
+        second.ExpectEnd();
+        Assert.Equal(ErrorCode.NotFound, (await Assert.ThrowsAsync<BlockException>(async () => await disk.Server.Exports.RemoveAsync("other", hard: true))).Code);
+        Assert.Equal(NbdOptionReply.ErrorUnknown, disk.Negotiate().OptionOnce(NbdOption.Info, GoData("other")));
+        Assert.Equal(disk.Content[..100], client.Request(NbdCommand.Read, 0, 100).Data);
+        Assert.Equal(["disk"], disk.Server.Exports.List().Select(export => export.Name));
+        disk.Server.Exports.Add(new NbdExport(new NbdExportOptions { Name = "other" }, disk.Edge));
+        disk.Negotiate().Enter("other", NbdHeaderStyle.Simple);
+    }
+
+    [Fact]
+    public async Task Removing_an_export_waits_for_its_requests()
+    {
+        var node = new GatedNode(1 << 20);
+        await using var disk = new ServedDisk(node, null);
+        var client = disk.Use(NbdHeaderStyle.Simple);
+        client.SendRequest(NbdCommand.Write, 0, 4, 0, 1, 2, 3, 4);
+        Assert.True(SpinWait.SpinUntil(() => node.InFlight.Count == 1, 20_000));
+        var removal = disk.Server.Exports.RemoveAsync("disk", hard: true).AsTask();
+        client.ExpectEnd();
+        await Task.Delay(100);
+        Assert.False(removal.IsCompleted);
+        node.Complete(node.InFlight[0]);
+        await removal.WaitAsync(TimeSpan.FromSeconds(20));
+    }
+
+    /// <summary>What has begun is answered; what comes while the server ends gets ESHUTDOWN.</summary>
+    [Fact]
+    public async Task An_ending_server_answers_what_has_begun()
+    {
+        var node = new GatedNode(1 << 20);
+        await using var disk = new ServedDisk(node, new NbdServerOptions { MaxInFlightRequests = 1 });
+        var client = disk.Use(NbdHeaderStyle.Simple);
+        client.SendRequest(NbdCommand.Write, 0, 4, 0, 1, 2, 3, 4);
+        client.SendRequest(NbdCommand.Read, 0, 512);
+        Assert.True(SpinWait.SpinUntil(() => node.InFlight.Count == 1, 20_000));
+        var disposal = disk.Server.DisposeAsync().AsTask();
+        await Task.Delay(100);
+        node.Complete(node.InFlight[0]);
+        Assert.Equal(0u, ReadU32(client.Read(16).AsSpan(4)));
+        Assert.Equal((uint)NbdError.Shutdown, ReadU32(client.Read(16).AsSpan(4)));
+        client.ExpectEnd();
+        await disposal.WaitAsync(TimeSpan.FromSeconds(20));
+    }
+
+    /// <summary>Clients that say nothing, or read nothing, cannot keep a server alive (CVE-2024-7409). It promises 2 s; a busy machine gets more.</summary>
+    [Fact]
+    public async Task Ending_takes_no_longer_for_clients_that_hold_on()
+    {
+        await using var disk = new ServedDisk();
+        for (var i = 0; i < 30; i++)
+        {
+            disk.Connect();
+            disk.Negotiate();
+            disk.Use(NbdHeaderStyle.Simple);
+        }
+
+        var deaf = disk.Use(NbdHeaderStyle.Simple);
+        for (var i = 0; i < 20; i++)
+        {
+            deaf.SendRequest(NbdCommand.Read, 0, 1 << 20);
+        }
+
+        var watch = Stopwatch.StartNew();
+        await disk.Server.DisposeAsync();
+        Assert.True(watch.Elapsed < TimeSpan.FromSeconds(6), watch.Elapsed.ToString());
+        Assert.Equal(0, disk.Server.ConnectionCount);
+    }
+
+    [Theory]
+    [InlineData(-1, 1, 1L, 65536)]
+    [InlineData(0, 0, 1L, 65536)]
+    [InlineData(0, 1, 0L, 65536)]
+    [InlineData(0, 1, 1L, 65535)]
+    [InlineData(0, 1, 1L, (256 << 20) + 1)]
+    public void Limits_out_of_range_are_refused(int connections, int requests, long bytes, int payload) =>
+        Assert.Throws<ArgumentOutOfRangeException>(() => new NbdServer(new NbdServerOptions
+        {
+            MaxConnections = connections,
+            MaxInFlightRequests = requests,
+            MaxInFlightBytes = bytes,
+            MaxPayload = payload,
+        }));
+}
