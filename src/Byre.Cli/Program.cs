@@ -3,6 +3,7 @@ using Byre.Cli.Copy;
 using Byre.Cli.Demo;
 using Byre.Cli.Img;
 using Byre.Cli.Io;
+using Byre.Cli.Serve;
 using Byre.Nodes;
 
 namespace Byre.Cli;
@@ -18,11 +19,12 @@ internal static class Program
         try
         {
             var invoked = Path.GetFileName(InvokedName());
-            program = invoked is "qemu-io" or "qemu-img" or "nbdcopy" ? invoked : program;
+            program = invoked is "qemu-io" or "qemu-img" or "qemu-nbd" or "nbdcopy" ? invoked : program;
             return invoked switch
             {
                 "qemu-io" => await IoProgram.RunAsync(args, "qemu-io").ConfigureAwait(false),
                 "qemu-img" => await RunImgAsync(args, "qemu-img").ConfigureAwait(false),
+                "qemu-nbd" => await ServeProgram.RunAsync(args, "qemu-nbd").ConfigureAwait(false),
                 "nbdcopy" => await CopyProgram.RunAsync(args, "nbdcopy", Version).ConfigureAwait(false),
                 _ => await RunByreAsync(args).ConfigureAwait(false),
             };
@@ -50,10 +52,12 @@ internal static class Program
                 return await RunImgAsync(args[1..], "byre").ConfigureAwait(false);
             case ["copy", ..]:
                 return await CopyProgram.RunAsync(args[1..], "byre copy", Version).ConfigureAwait(false);
+            case ["serve", ..]:
+                return await ServeProgram.RunAsync(args[1..], "byre serve").ConfigureAwait(false);
             case ["demo", ..]:
                 return await DemoCommand.RunAsync(args[1..]).ConfigureAwait(false);
             case ["install-links", "-h" or "--help"]:
-                Print("usage: byre install-links DIR\nMakes links named qemu-img, qemu-io and nbdcopy to this program in DIR; links that are there are made anew.\n");
+                Print($"usage: byre install-links DIR\nMakes links to this program in DIR, named {LinkNames("and")}; links that are there are made anew.\n");
                 return 0;
             case ["install-links", var directory]:
                 Links.Install(directory, Console.Out);
@@ -113,7 +117,7 @@ internal static class Program
     private static string Guess(string word, string program)
     {
         IEnumerable<string> names = ImgApplet.Verbs.Select(v => v.Name);
-        names = program == "byre" ? names.Concat(["io", "copy", "demo", "install-links"]) : names;
+        names = program == "byre" ? names.Concat(["io", "serve", "copy", "demo", "install-links"]) : names;
         var nearest = names.MinBy(name => Distance(word, name));
         return nearest is not null && Distance(word, nearest) <= 2 ? $": did you mean '{nearest}'?" : "";
     }
@@ -157,10 +161,13 @@ internal static class Program
     private static string ByreHelp() =>
         $"byre {Version}: copy-on-write disk images\n\nUsage: byre VERB [OPTIONS] ...\n\n{VerbList()}"
         + "  io             run commands on an image: read, write, discard, ... (as qemu-io)\n"
+        + "  serve          serve images over the NBD protocol (as qemu-nbd)\n"
         + "  copy           copy disks to and from files, NBD servers and pipes (as nbdcopy)\n"
         + "  demo           show what this program does, on a disk made for it\n"
-        + "  install-links  make links qemu-img, qemu-io and nbdcopy to this program in a directory\n\n"
-        + "'byre VERB --help' tells more. Called through a link named qemu-img, qemu-io or nbdcopy it behaves as these.\n";
+        + "  install-links  make links to this program in a directory, named as the tools it stands in for\n\n"
+        + $"'byre VERB --help' tells more. Called through a link named {LinkNames("or")} it behaves as these.\n";
+
+    private static string LinkNames(string last) => string.Join(", ", Links.Names.SkipLast(1)) + $" {last} {Links.Names[^1]}";
 
     private static string ImgHelp(string program) =>
         $"{(program == "byre" ? $"byre {Version}" : $"qemu-img version {QemuVersion} (Byre {Version})")}\n\n"

@@ -1,0 +1,189 @@
+using System.Globalization;
+using System.Net;
+using System.Net.Sockets;
+using Byre.Cli.Img;
+using Byre.Nbd.Protocol;
+
+namespace Byre.Cli.Serve;
+
+/// <summary>The sockets that a server listens to.</summary>
+internal sealed class ServeSockets : IDisposable
+{
+    private const int MostWaiting = 128;
+    private const int FirstHandedOver = 3;
+
+    private readonly List<Socket> sockets = [];
+    private readonly List<UnixListener> paths = [];
+
+    private ServeSockets()
+    {
+    }
+
+    /// <summary>The sockets; whoever listens to them disposes them.</summary>
+    public IReadOnlyList<Socket> Sockets => sockets;
+
+    /// <summary>Opens them, or takes those that systemd or another program hands over.</summary>
+    /// <exception cref="ImgFailure">They cannot be opened; one line.</exception>
+    public static ServeSockets Open(ServeOptions options)
+    {
+        var result = new ServeSockets();
+        try
+        {
+            if (HandedOver() is var count and > 0)
+            {
+                result.TakeOver(count, options);
+            }
+            else
+            {
+                Labelled(options.SelinuxLabel, () => result.Open(options.SocketPath, options.Bind, options.Port));
+            }
+
+            return result;
+        }
+        catch
+        {
+            result.sockets.ForEach(s => s.Dispose());
+            result.Dispose();
+            throw;
+        }
+    }
+
+    /// <summary>Removes the paths that were made.</summary>
+    public void Dispose() => paths.ForEach(p => p.Dispose());
+
+    /// <summary>How many sockets were handed over (LISTEN_FDS), to this process and no other (LISTEN_PID); 0 for none.</summary>
+    private static int HandedOver()
+    {
+        static int Read(string name) =>
+            int.TryParse(Environment.GetEnvironmentVariable(name), NumberStyles.None, CultureInfo.InvariantCulture, out var number) ? number : 0;
+        var count = Read("LISTEN_PID") == Environment.ProcessId || Environment.GetEnvironmentVariable("LISTEN_PID") == BackgroundServer.SamePid ? Read("LISTEN_FDS") : 0;
+        if (count > 0)
+        {
+            foreach (var name in (ReadOnlySpan<string>)["LISTEN_PID", "LISTEN_FDS", "LISTEN_FDNAMES"])
+            {
+                Environment.SetEnvironmentVariable(name, null);
+            }
+        }
+
+        return count;
+    }
+
+    private void TakeOver(int count, ServeOptions options)
+    {
+        if (options.SocketPath is not null || options.Bind is not null || options.Port is not null || options.SelinuxLabel is not null || options.Device is not null)
+        {
+            throw new ImgFailure("a socket was handed over (LISTEN_FDS): --socket, --bind, --port, --selinux-label and --connect do not go with that");
+        }
+
+        for (var i = 0; i < count; i++)
+        {
+            try
+            {
+                sockets.Add(new Socket(new SafeSocketHandle(FirstHandedOver + i, ownsHandle: true)));
+            }
+            catch (SocketException e)
+            {
+                throw new ImgFailure($"what was handed over as descriptor {FirstHandedOver + i} (LISTEN_FDS) is no socket: {e.Message}", 1, e);
+            }
+        }
+    }
+
+    private void Open(string? path, string? host, string? port)
+    {
+        if (path is not null)
+        {
+            var listener = UnixListener.Open(path, MostWaiting);
+            paths.Add(listener);
+            sockets.Add(listener.Socket);
+            return;
+        }
+
+        var number = Port(port);
+        foreach (var address in Resolve(host ?? "0.0.0.0"))
+        {
+            sockets.Add(Open(new IPEndPoint(address, number)));
+            if (number == 0)
+            {
+                break; // the system chooses one
+            }
+        }
+    }
+
+    private static int Port(string? text)
+    {
+        if (text is null)
+        {
+            return NbdLimits.DefaultPort;
+        }
+
+        return int.TryParse(text, NumberStyles.None, CultureInfo.InvariantCulture, out var port) && port <= ushort.MaxValue
+            ? port
+            : throw new ImgFailure($"invalid port '{text}': it is a number from 0 to 65535");
+    }
+
+    private static IPAddress[] Resolve(string host)
+    {
+        try
+        {
+            return IPAddress.TryParse(host, out var address) ? [address] : Dns.GetHostAddresses(host).Distinct().ToArray();
+        }
+        catch (SocketException e)
+        {
+            throw new ImgFailure($"there is no address for '{host}': {e.Message}", 1, e);
+        }
+    }
+
+    private static Socket Open(IPEndPoint address)
+    {
+        const int socketLevel = 1;
+        const int reuseAddress = 2;
+        var socket = new Socket(address.AddressFamily, SocketType.Stream, ProtocolType.Tcp);
+        try
+        {
+            // What ended connections left behind does not stop a new server; two servers never share a port.
+            socket.SetRawSocketOption(socketLevel, reuseAddress, BitConverter.GetBytes(1));
+            if (address.AddressFamily == AddressFamily.InterNetworkV6)
+            {
+                socket.DualMode = address.Address.Equals(IPAddress.IPv6Any);
+            }
+
+            socket.Bind(address);
+            socket.Listen(MostWaiting);
+            return socket;
+        }
+        catch (SocketException e)
+        {
+            socket.Dispose();
+            throw new ImgFailure($"Failed to listen at {address}: {e.Message}", 1, e);
+        }
+    }
+
+    /// <summary>Sockets that are made get a label.</summary>
+    private static void Labelled(string? label, Action make)
+    {
+        const string attribute = "/proc/thread-self/attr/sockcreate";
+        if (label is null)
+        {
+            make();
+            return;
+        }
+
+        try
+        {
+            File.WriteAllText(attribute, label + "\0");
+        }
+        catch (Exception e) when (e is IOException or UnauthorizedAccessException)
+        {
+            throw new ImgFailure($"Cannot set the SELinux label of sockets to '{label}': {e.Message}", 1, e);
+        }
+
+        try
+        {
+            make();
+        }
+        finally
+        {
+            File.WriteAllText(attribute, "");
+        }
+    }
+}
