@@ -1,3 +1,4 @@
+using System.Buffers.Binary;
 using Byre.Nbd.Protocol;
 using Byre.Nbd.Transport;
 using Byre.Storage;
@@ -134,6 +135,18 @@ internal sealed class Transmission : IDisposable
             {
                 replies.Send();
             }
+        }
+
+        CheckMagic();
+    }
+
+    /// <summary>What cannot become a request ends the connection without a wait for the rest of it.</summary>
+    private void CheckMagic()
+    {
+        if (!isEnding && toSkip == 0 && input.Available is >= sizeof(uint) and < NbdRequestHeader.CompactSize
+            && BinaryPrimitives.ReadUInt32BigEndian(input.Unread) != (style == NbdHeaderStyle.Extended ? NbdMagic.ExtendedRequest : NbdMagic.Request))
+        {
+            throw new IOException("it sent what is no request");
         }
     }
 
