@@ -14,6 +14,8 @@ namespace Byre.Nbd.Server;
 /// </remarks>
 public sealed class NbdServer : IAsyncDisposable
 {
+    private const int LocalBufferSize = 1 << 20;
+
     private static readonly TimeSpan EndingPatience = TimeSpan.FromMilliseconds(500);
 
     private readonly ConcurrentDictionary<long, ServerConnection> connections = new();
@@ -80,7 +82,12 @@ public sealed class NbdServer : IAsyncDisposable
             return;
         }
 
-        connected.SetNoDelay();
+        if (!connected.SetNoDelay())
+        {
+            // Not TCP, which finds its sizes itself: a long reply should fit, so that the next one can be read meanwhile.
+            connected.SetBufferSizes(LocalBufferSize, LocalBufferSize);
+        }
+
         var connection = new ServerConnection(this, Interlocked.Increment(ref lastId), connected);
         connections[connection.Id] = connection;
         Interlocked.Increment(ref negotiating);

@@ -216,10 +216,11 @@ public sealed class SocketChannel : IDisposable
     public void SetSendTimeout(TimeSpan limit) => SetTime(SocketCalls.SendTimeout, limit);
 
     /// <summary>Small messages are sent at once (TCP_NODELAY); does nothing for a socket that is not TCP.</summary>
-    public unsafe void SetNoDelay()
+    /// <returns>False where it is not.</returns>
+    public unsafe bool SetNoDelay()
     {
         var on = 1;
-        _ = SocketCalls.SetOption(handle, SocketCalls.TcpLevel, SocketCalls.TcpNoDelay, &on, sizeof(int));
+        return SocketCalls.SetOption(handle, SocketCalls.TcpLevel, SocketCalls.TcpNoDelay, &on, sizeof(int)) == 0;
     }
 
     /// <summary>Asks for room in the kernel, which gives what it allows.</summary>
