@@ -75,7 +75,7 @@ public sealed class NbdNode : BlockNode, IKnownZero
 
     /// <inheritdoc/>
     public bool IsKnownZero =>
-        (session.Facts.InitialState & NbdInitialState.Zero) != 0 && !Volatile.Read(ref isChanged) && !link.WasLost;
+        session.Facts.InitialState is { } state && (state & NbdInitialState.Zero) != 0 && !Volatile.Read(ref isChanged) && !link.WasLost;
 
     /// <summary>Connects to an export.</summary>
     /// <param name="options">Where, and how.</param>

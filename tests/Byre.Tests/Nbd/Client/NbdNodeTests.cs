@@ -122,6 +122,22 @@ public sealed class NbdNodeTests
         await edge.WriteZeroesAsync(4096, 1 << 19);
     }
 
+    [Theory]
+    [InlineData(null)]
+    [InlineData(NbdInitialState.Sparse)]
+    public async Task Nothing_is_known_to_be_zero_where_the_server_does_not_say_so(NbdInitialState? initial)
+    {
+        var disk = RandomBytes(1 << 20);
+        using var server = new FakeServer((_, peer) =>
+        {
+            peer.Handshake(size: (ulong)disk.Length, initial: initial);
+            peer.Serve(disk);
+        });
+        var node = await NbdNode.OpenAsync(new NbdNodeOptions { Client = server.Options });
+        await using var edge = new BlockEdge(node, ChildRole.None, EdgeTests.Everything);
+        Assert.False(node.IsKnownZero);
+    }
+
     [Fact]
     public async Task An_export_that_was_zero_is_known_to_be_until_it_is_written()
     {
