@@ -22,7 +22,6 @@ public sealed class NbdClient : IAsyncDisposable
     private readonly RequestPool pool = new();
     private NbdConnection? connection;
     private NbdExportFacts facts = new();
-    private BlockException? ended;
     private bool isClosed;
 
     private NbdClient(NbdClientOptions options, NbdConnector connector, NbdOptionStream stream, NbdHandshake handshake)
@@ -252,7 +251,7 @@ public sealed class NbdClient : IAsyncDisposable
 
         if (!open.TrySubmit(request))
         {
-            request.Fail(Volatile.Read(ref ended) ?? NbdFailures.Lost(stream.Server, "it was closed"));
+            request.Fail(open.Failure!);
         }
 
         return request.AsValueTask();
@@ -260,7 +259,6 @@ public sealed class NbdClient : IAsyncDisposable
 
     private void Lost(NbdConnection lost, BlockException cause, List<NbdRequest> requests)
     {
-        Volatile.Write(ref ended, cause);
         foreach (var request in requests)
         {
             request.Fail(cause);

@@ -57,7 +57,7 @@ internal sealed class NbdConnection
             freeSlots[free] = slots.Length - 1 - free;
         }
 
-        channel.SetSendTimeout(TimeSpan.Zero);
+        channel.SetSendTimeout(silenceLimit);
         channel.SetReceiveTimeout(silenceLimit);
         sender = new RequestSender(channel, session, End);
         receiver = new Thread(Run, 256 << 10) { IsBackground = true, Name = "nbd client" };
@@ -71,6 +71,18 @@ internal sealed class NbdConnection
 
     /// <summary>Nothing can be sent any more.</summary>
     public bool IsEnding => Volatile.Read(ref isEnding);
+
+    /// <summary>Why it has ended, or null.</summary>
+    public BlockException? Failure
+    {
+        get
+        {
+            lock (gate)
+            {
+                return failure;
+            }
+        }
+    }
 
     /// <summary>Begins to receive.</summary>
     public void Start() => receiver.Start();

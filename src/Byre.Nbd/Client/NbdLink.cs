@@ -95,6 +95,7 @@ internal sealed class NbdLink : IAsyncDisposable
             {
                 failure = end;
                 best = failure is null ? Choose() : null;
+                failure = end;
                 if (failure is null && best is null)
                 {
                     paused.Enqueue(request);
@@ -146,7 +147,11 @@ internal sealed class NbdLink : IAsyncDisposable
         NbdConnection? best = null;
         foreach (var connection in live)
         {
-            if (!connection.IsEnding && (best is null || connection.InFlight < best.InFlight))
+            if (connection.IsEnding)
+            {
+                end ??= connection.Failure is { Code: ErrorCode.Corrupt } broken ? broken : null;
+            }
+            else if (best is null || connection.InFlight < best.InFlight)
             {
                 best = connection;
             }

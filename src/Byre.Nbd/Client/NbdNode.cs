@@ -99,7 +99,7 @@ public sealed class NbdNode : BlockNode, IKnownZero
             if (link.Session.Facts.Has(NbdTransmissionFlags.ReadOnly) && !options.ReadOnly && !options.AutoReadOnly)
             {
                 throw new BlockException(
-                    ErrorCode.AccessDenied, $"The export of the NBD server at '{link.Session.Server}' is read-only, and is to be written", link.Session.Server);
+                    ErrorCode.AccessDenied, $"The export of the NBD server at '{link.Session.Server}' is read-only, and is to be written: permission denied", link.Session.Server);
             }
 
             if (link.Session.Size % link.Session.MinimumBlock != 0)

@@ -17,6 +17,7 @@ internal sealed class NbdRequest : IValueTaskSource
     private ManualResetValueTaskSourceCore<bool> core = new() { RunContinuationsAsynchronously = true };
     private readonly object doorbell = new(); // a Lock cannot be waited for
     private BlockException? failure;
+    private BlockException? unsent;
     private bool isWaitedFor;
     private bool isOver;
     private int halves;
@@ -128,6 +129,7 @@ internal sealed class NbdRequest : IValueTaskSource
     {
         halves = 0;
         failure = null;
+        unsent = null;
         Error = null;
         ContextsSeen = 0;
         HasContent = false;
@@ -135,8 +137,13 @@ internal sealed class NbdRequest : IValueTaskSource
         Sink?.Begin(Offset, contextCount);
     }
 
-    /// <summary>Its last byte was given to the socket.</summary>
-    public void MarkSent() => Mark(Sent);
+    /// <summary>Its last byte was given to the socket, or never will be.</summary>
+    /// <param name="failed">Why it will not, or null: then it fails, even if the server claims to have done it.</param>
+    public void MarkSent(BlockException? failed)
+    {
+        unsent = failed;
+        Mark(Sent);
+    }
 
     /// <summary>Its reply has come, or it will never come.</summary>
     /// <param name="failed">Why it failed, or null.</param>
@@ -174,7 +181,7 @@ internal sealed class NbdRequest : IValueTaskSource
     public void GetResult(short token)
     {
         core.GetResult(token);
-        var failed = failure;
+        var failed = failure ?? unsent;
         core.Reset();
         Target = default;
         Payload = default;

@@ -124,7 +124,7 @@ internal sealed class RequestSender(SocketChannel channel, NbdSession session, A
     /// <returns>False where there is none: then others may send.</returns>
     private bool TakeBatch()
     {
-        EndBatch();
+        EndBatch(null);
         lock (gate)
         {
             if (queue.Count == 0 || isStopped)
@@ -164,11 +164,12 @@ internal sealed class RequestSender(SocketChannel channel, NbdSession session, A
     }
 
     /// <summary>Nothing of the batch is touched any more, sent or not.</summary>
-    private void EndBatch()
+    /// <param name="failure">Why it is not sent, or null: it is.</param>
+    private void EndBatch(BlockException? failure)
     {
         foreach (var request in batch)
         {
-            request.MarkSent();
+            request.MarkSent(failure);
         }
 
         batch.Clear();
@@ -178,8 +179,9 @@ internal sealed class RequestSender(SocketChannel channel, NbdSession session, A
 
     private void GiveUp(Exception cause)
     {
-        EndBatch();
-        failed(NbdFailures.Lost(session.Server, cause.Message, cause));
+        var failure = NbdFailures.Lost(session.Server, cause.Message, cause);
+        EndBatch(failure);
+        failed(failure);
         lock (gate)
         {
             isStopped = true;
