@@ -5,7 +5,8 @@ namespace Byre.Interop.Nbd;
 /// <summary>
 /// Serves copies of the same images with Byre and with the real qemu-nbd, lets one script loose on each, and compares what it
 /// writes. The script finds the URI in $uri, the socket in $socket, the export's name in $export and the test's files in
-/// $scripts; it runs in the folder with the images.
+/// $scripts; it runs in the folder with the images, which QEMU's tools open with the words in $local. $qemu10 is empty or the
+/// folder of QEMU 10; $specification is --specification for Byre, where it keeps to the specification more closely.
 /// </summary>
 internal sealed class NbdComparison : IDisposable
 {
@@ -14,41 +15,51 @@ internal sealed class NbdComparison : IDisposable
     /// <summary>Runs a script of bash with both servers and asserts that it writes the same.</summary>
     /// <param name="image">The name of a <see cref="ServedImage"/>.</param>
     /// <param name="script">The script; it must not fail as a whole (its exit status is 0).</param>
+    /// <param name="after">A script for when the server has ended, which is compared in the same way.</param>
     /// <param name="ours">Makes what it writes with Byre comparable, where Byre tells more; null: nothing to do.</param>
     /// <returns>What it wrote with Byre.</returns>
-    public async Task<string> SameAsync(string image, string script, Func<string, string>? ours = null)
+    public async Task<string> SameAsync(string image, string script, string after = "", Func<string, string>? ours = null)
     {
         var both = await Task.WhenAll(
-            RunAsync(await NbdServers.OursAsync(), "ours", ServedImage.Find(image), script),
-            RunAsync(NbdServers.Real, "real", ServedImage.Find(image), script));
+            RunAsync(await NbdServers.OursAsync(), "ours", ServedImage.Find(image), script, after),
+            RunAsync(NbdServers.Real, "real", ServedImage.Find(image), script, after));
         Assert.Equal(both[1], ours is null ? both[0] : ours(both[0]));
         return both[0];
     }
 
     /// <summary>Runs a script of bash with Byre's server alone.</summary>
     /// <returns>What it wrote.</returns>
-    public async Task<string> OursAsync(string image, string script) =>
-        await RunAsync(await NbdServers.OursAsync(), "ours", ServedImage.Find(image), script);
+    public async Task<string> OursAsync(string image, string script, string after = "") =>
+        await RunAsync(await NbdServers.OursAsync(), "ours", ServedImage.Find(image), script, after);
 
     /// <summary>Runs a script of bash with one server.</summary>
     /// <returns>What it wrote to standard output and error, with the folder's path as DIR.</returns>
-    public async Task<string> RunAsync(string program, string name, ServedImage image, string script)
+    public async Task<string> RunAsync(string program, string name, ServedImage image, string script, string after = "")
     {
         var own = Directory.CreateDirectory(Path.Combine(folder, name)).FullName;
         await ServedImage.CopyAllAsync(own);
         string written;
+        var variables = $"exec 2>&1; export PYTHONDONTWRITEBYTECODE=1 PATH=$PATH:/usr/sbin:/sbin; export='{image.Export}' local='{image.Local}' "
+            + $"scripts='{Path.Combine(AppContext.BaseDirectory, "Nbd")}' qemu10='{Cases.Qemu10TheoryAttribute.Directory}'\n";
+        var specification = name == "ours" && !NbdServers.AreOursReplaced ? "--specification" : "";
         await using (var server = await NbdServerProcess.StartAsync(program, own, image.Arguments(own)))
         {
-            var words = $"exec 2>&1; PATH=$PATH:/usr/sbin:/sbin; uri='{server.Uri(image.Export)}' socket='{server.Socket}' export='{image.Export}' "
-                + $"scripts='{Path.Combine(AppContext.BaseDirectory, "Nbd")}' qemu10='{Cases.Qemu10TheoryAttribute.Directory}'\n";
-            written = await ExternalTool.RunAsync("bash", own, "-c", words + script);
+            written = await BashAsync(own, $"{variables} uri='{server.Uri(image.Export)}' socket='{server.Socket}' specification={specification}\n{script}");
             Assert.Equal(0, await server.StopAsync());
             Assert.All(
-                server.Errors.Split('\n', StringSplitOptions.RemoveEmptyEntries),
+                name == "real" ? [] : server.Errors.Split('\n', StringSplitOptions.RemoveEmptyEntries),
                 line => Assert.Contains("warning: ", line, StringComparison.Ordinal));
         }
 
+        written += await BashAsync(own, variables + after);
         return written.Replace(own, "DIR", StringComparison.Ordinal);
+    }
+
+    private static async Task<string> BashAsync(string folder, string script)
+    {
+        var (status, output, error) = await ExternalTool.TryRunAsync("bash", folder, ["-c", script]);
+        Assert.True(status == 0, $"the script ends with {status}: {output}{error}");
+        return output;
     }
 
     /// <inheritdoc/>

@@ -19,7 +19,7 @@ public sealed partial class NbdInfoTests : IDisposable
         for i in '' --json; do nbdinfo $i "$uri"; echo "= $?"; nbdinfo $i --list "nbd+unix:///?socket=$socket"; echo "= $?"; done
         nbdinfo --size "$uri"; nbdinfo "nbd+unix:///missing?socket=$socket"; echo "= $?"
         """,
-        WithoutOurContexts);
+        ours: WithoutOurContexts);
 
     [Theory]
     [InlineData("raw")]

@@ -14,9 +14,11 @@ internal static class NbdServers
     /// <summary>The newest real one that there is; what clients see of it is what they shall see of Byre.</summary>
     public static string Real => Newer ?? Older;
 
+    /// <summary>Whether BYRE_NBD_SERVER names another program in Byre's place.</summary>
+    public static bool AreOursReplaced { get; } = Environment.GetEnvironmentVariable("BYRE_NBD_SERVER") is { Length: > 0 };
+
     /// <summary>Byre's, or the program that BYRE_NBD_SERVER names: so a test is tried with a real server on both sides.</summary>
-    public static async Task<string> OursAsync() =>
-        Environment.GetEnvironmentVariable("BYRE_NBD_SERVER") is { Length: > 0 } other
-            ? other
-            : Path.Combine(await ByreLinks.DirectoryAsync(), "qemu-nbd");
+    public static async Task<string> OursAsync() => AreOursReplaced
+        ? Environment.GetEnvironmentVariable("BYRE_NBD_SERVER")!
+        : Path.Combine(await ByreLinks.DirectoryAsync(), "qemu-nbd");
 }

@@ -1,3 +1,4 @@
+using System.Text.RegularExpressions;
 using Byre.TestTools;
 
 namespace Byre.Interop.Nbd;
@@ -6,7 +7,7 @@ namespace Byre.Interop.Nbd;
 /// <param name="Name">What tests call it.</param>
 /// <param name="Words">Arguments, separated by blanks.</param>
 /// <param name="IsWritable">Whether clients may write.</param>
-internal sealed record ServedImage(string Name, string Words, bool IsWritable = true)
+internal sealed partial record ServedImage(string Name, string Words, bool IsWritable = true)
 {
     private static readonly Lazy<Task<string>> Made = new(MakeAsync);
 
@@ -46,6 +47,9 @@ internal sealed record ServedImage(string Name, string Words, bool IsWritable = 
     /// <summary>The name of its export.</summary>
     public string Export => Words.Contains("-x named", StringComparison.Ordinal) ? "named" : "";
 
+    /// <summary>The words with which QEMU's tools open the image itself, at the end of what they are given.</summary>
+    public string Local => LocalWords().Match(Words).Value.Trim();
+
     /// <summary>The server's arguments in a folder with the images; up to eight clients at a time.</summary>
     public IEnumerable<string> Arguments(string folder) =>
         ["-t", "-e", "8", "-k", NbdServerProcess.SocketIn(folder), .. Words.Split(' ')];
@@ -61,4 +65,7 @@ internal sealed record ServedImage(string Name, string Words, bool IsWritable = 
         await ExternalTool.RunAsync("bash", folder, Path.Combine(AppContext.BaseDirectory, "Nbd", "images.sh"));
         return folder;
     }
+
+    [GeneratedRegex(@"( --object \S+)?( --image-opts \S+| -f \S+ \S+)$")]
+    private static partial Regex LocalWords();
 }
