@@ -51,8 +51,12 @@ internal sealed partial class SubServer : IAsyncDisposable
         {
             // From here on only the server has the socket: where it ends, who waits for a connection hears of it.
             using var listener = new Socket(AddressFamily.Unix, SocketType.Stream, ProtocolType.Unspecified);
-            listener.Bind(new UnixDomainSocketEndPoint(Path.Combine(directory, "socket")));
+            var bound = Path.Combine(directory, "bound");
+            listener.Bind(new UnixDomainSocketEndPoint(bound));
             listener.Listen(Backlog);
+
+            // The runtime removes the name by which it bound a socket when it closes it.
+            File.Move(bound, Path.Combine(directory, "socket"));
             return new SubServer(SocketActivation.Start(program, words, listener), directory, words[0]);
         }
         catch (Exception e) when (e is SocketException or Win32Exception or IOException or ArgumentException)
