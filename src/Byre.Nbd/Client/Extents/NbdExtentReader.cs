@@ -12,6 +12,9 @@ public sealed class NbdExtentReader
 {
     private const int MaxBitmaps = 64;
 
+    // Round, and less than 2^32: servers that round up themselves do not exceed 32 bits.
+    private const long CompactReach = (1L << 32) - (1 << 20);
+
     private readonly NbdStatusQuestion ask;
     private readonly NbdStatusSink sink = new();
     private readonly long alignment;
@@ -51,7 +54,7 @@ public sealed class NbdExtentReader
             },
             client.Size,
             Math.Max(1, client.BlockSize?.Minimum ?? 1),
-            client.HeaderStyle == NbdHeaderStyle.Extended ? long.MaxValue : uint.MaxValue);
+            client.HeaderStyle == NbdHeaderStyle.Extended ? long.MaxValue : CompactReach);
     }
 
     /// <summary>How many questions the server was asked.</summary>
