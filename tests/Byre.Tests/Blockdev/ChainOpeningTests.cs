@@ -1,5 +1,3 @@
-using System.Diagnostics;
-using System.Globalization;
 using Byre.Blockdev;
 using Byre.Graph;
 using Byre.Nodes;
@@ -114,48 +112,6 @@ public sealed class ChainOpeningTests : IDisposable
         OptionTree.AddList(options, "lazy-refcounts=on,overlap-check.template=none,overlap-check.main-header=on,cache-size=2M,pass-discard-other=on,discard-no-unref=on,cache-clean-interval=5");
         await using var image = await OpenAsync(At("top"), o => o with { Options = options });
         await image.Edge.WriteAsync(0, new byte[512]);
-    }
-
-    /// <summary>
-    /// Attaching a layer costs what it changes, not the length of the chain: four times the layers take about four times as
-    /// long (ten times, when all of the chain was solved each time). Times of one machine are compared with each other, the
-    /// best of several, as others may use it too.
-    /// </summary>
-    [Fact]
-    public async Task A_chain_of_500_layers_opens_and_closes_in_proportion()
-    {
-        await CreateAsync("0", null, null);
-        for (var i = 1; i <= 500; i++)
-        {
-            var name = (i - 1).ToString(CultureInfo.InvariantCulture);
-            await CreateAsync(i.ToString(CultureInfo.InvariantCulture), name, "qcow2", isUnsafe: true);
-        }
-
-        await TimeAsync("20"); // compiled by now
-        var few = TimeSpan.MaxValue;
-        var many = TimeSpan.MaxValue;
-        for (var run = 0; few == TimeSpan.MaxValue || (run < 10 && many > 7 * few); run++)
-        {
-            for (var i = 0; i < 3; i++)
-            {
-                few = new[] { few, await TimeAsync("125") }.Min();
-            }
-
-            many = new[] { many, await TimeAsync("500") }.Min();
-        }
-
-        Assert.True(many <= 7 * few, $"{few} for 125 layers, {many} for 500");
-    }
-
-    private async Task<TimeSpan> TimeAsync(string name)
-    {
-        var clock = Stopwatch.StartNew();
-        await using (var image = await OpenAsync(At(name)))
-        {
-            await image.Edge.WriteAsync(0, new byte[] { 7 });
-        }
-
-        return clock.Elapsed;
     }
 
     private ValueTask CreateAsync(string name, string? backing, string? format, bool isUnsafe = false) =>
