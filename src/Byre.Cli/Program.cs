@@ -3,6 +3,8 @@ using Byre.Cli.Copy;
 using Byre.Cli.Demo;
 using Byre.Cli.Img;
 using Byre.Cli.Io;
+using Byre.Cli.NbdDump;
+using Byre.Cli.NbdInfo;
 using Byre.Cli.Serve;
 using Byre.Nodes;
 
@@ -19,13 +21,15 @@ internal static class Program
         try
         {
             var invoked = Path.GetFileName(InvokedName());
-            program = invoked is "qemu-io" or "qemu-img" or "qemu-nbd" or "nbdcopy" ? invoked : program;
+            program = invoked is "qemu-io" or "qemu-img" or "qemu-nbd" or "nbdcopy" or "nbdinfo" or "nbddump" ? invoked : program;
             return invoked switch
             {
                 "qemu-io" => await IoProgram.RunAsync(args, "qemu-io").ConfigureAwait(false),
                 "qemu-img" => await RunImgAsync(args, "qemu-img").ConfigureAwait(false),
                 "qemu-nbd" => await ServeProgram.RunAsync(args, "qemu-nbd").ConfigureAwait(false),
                 "nbdcopy" => await CopyProgram.RunAsync(args, "nbdcopy", Version).ConfigureAwait(false),
+                "nbdinfo" => await NbdInfoCommand.RunAsync(args, "nbdinfo").ConfigureAwait(false),
+                "nbddump" => await NbdDumpCommand.RunAsync(args, "nbddump").ConfigureAwait(false),
                 _ => await RunByreAsync(args).ConfigureAwait(false),
             };
         }
@@ -54,6 +58,10 @@ internal static class Program
                 return await CopyProgram.RunAsync(args[1..], "byre copy", Version).ConfigureAwait(false);
             case ["serve", ..]:
                 return await ServeProgram.RunAsync(args[1..], "byre serve").ConfigureAwait(false);
+            case ["nbdinfo", ..]:
+                return await NbdInfoCommand.RunAsync(args[1..], "byre nbdinfo").ConfigureAwait(false);
+            case ["nbddump", ..]:
+                return await NbdDumpCommand.RunAsync(args[1..], "byre nbddump").ConfigureAwait(false);
             case ["demo", ..]:
                 return await DemoCommand.RunAsync(args[1..]).ConfigureAwait(false);
             case ["install-links", "-h" or "--help"]:
@@ -117,7 +125,7 @@ internal static class Program
     private static string Guess(string word, string program)
     {
         IEnumerable<string> names = ImgApplet.Verbs.Select(v => v.Name);
-        names = program == "byre" ? names.Concat(["io", "serve", "copy", "demo", "install-links"]) : names;
+        names = program == "byre" ? names.Concat(["io", "serve", "copy", "nbdinfo", "nbddump", "demo", "install-links"]) : names;
         var nearest = names.MinBy(name => Distance(word, name));
         return nearest is not null && Distance(word, nearest) <= 2 ? $": did you mean '{nearest}'?" : "";
     }
@@ -163,6 +171,8 @@ internal static class Program
         + "  io             run commands on an image: read, write, discard, ... (as qemu-io)\n"
         + "  serve          serve images over the NBD protocol (as qemu-nbd)\n"
         + "  copy           copy disks to and from files, NBD servers and pipes (as nbdcopy)\n"
+        + "  nbdinfo        show what an NBD server and its exports are\n"
+        + "  nbddump        show the bytes of an NBD export\n"
         + "  demo           show what this program does, on a disk made for it\n"
         + "  install-links  make links to this program in a directory, named as the tools it stands in for\n\n"
         + $"'byre VERB --help' tells more. Called through a link named {LinkNames("or")} it behaves as these.\n";

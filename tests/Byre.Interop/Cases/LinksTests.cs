@@ -21,7 +21,7 @@ public sealed class LinksTests : IDisposable
 
         await ExternalTool.RunAsync(Path.Combine(build, "Byre.Cli"), folder, "install-links", "links");
 
-        foreach (var name in new[] { "qemu-img", "qemu-io", "nbdcopy" })
+        foreach (var name in new[] { "qemu-img", "qemu-io", "qemu-nbd", "nbdcopy", "nbdinfo", "nbddump" })
         {
             Assert.Equal(Path.Combine(folder, "Byre.Cli", "Byre.Cli"), new FileInfo(Path.Combine(folder, "links", name)).LinkTarget);
         }
