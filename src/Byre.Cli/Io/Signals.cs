@@ -24,6 +24,24 @@ internal static partial class Signals
         }
     }
 
+    /// <summary>
+    /// Signals that who started the program has it ignore (a shell does so with those of the keyboard, for what it runs in the
+    /// background) have their effect again; the runtime would leave them ignored.
+    /// </summary>
+    public static void Heed(params ReadOnlySpan<int> signals)
+    {
+        if (OperatingSystem.IsLinux() || OperatingSystem.IsMacOS())
+        {
+            foreach (var signal in signals)
+            {
+                HeedOnUnix(signal);
+            }
+        }
+    }
+
+    [UnsupportedOSPlatform("windows")]
+    private static void HeedOnUnix(int signal) => _ = SetHandler(signal, 0);
+
     [UnsupportedOSPlatform("windows")]
     private static void RaiseOnUnix(int signal)
     {

@@ -85,16 +85,7 @@ internal sealed partial class BackgroundServer : IDisposable
     /// <param name="keepsErrors">Standard error stays (-v).</param>
     public void Ready(bool keepsErrors)
     {
-        var nothing = Open("/dev/null", OpenReadWrite | CloseOnExec, 0);
-        if (nothing >= 0)
-        {
-            for (var stream = 0; stream <= (keepsErrors ? 1 : 2); stream++)
-            {
-                _ = Duplicate(nothing, stream);
-            }
-
-            _ = Close(nothing);
-        }
+        LeaveStreams(keepsErrors);
 
         try
         {
@@ -109,6 +100,45 @@ internal sealed partial class BackgroundServer : IDisposable
 
     /// <inheritdoc/>
     public void Dispose() => report.Dispose();
+
+    /// <summary>
+    /// The streams, and the copies that the runtime has made of them, lead nowhere from now on: who reads what the first process
+    /// writes sees its end.
+    /// </summary>
+    private static void LeaveStreams(bool keepsErrors)
+    {
+        var nothing = Open("/dev/null", OpenReadWrite | CloseOnExec, 0);
+        if (nothing < 0)
+        {
+            return;
+        }
+
+        const string own = "/proc/self/fd";
+        var kept = keepsErrors ? Target(2) : null;
+        var left = new[] { Target(0), Target(1), Target(2) }.Where(t => t is not null && t != kept).ToHashSet();
+        foreach (var entry in Directory.GetFiles(own))
+        {
+            if (int.TryParse(Path.GetFileName(entry), NumberStyles.None, CultureInfo.InvariantCulture, out var descriptor)
+                && descriptor != nothing && left.Contains(Target(descriptor)))
+            {
+                _ = Duplicate(nothing, descriptor, descriptor > 2 ? CloseOnExec : 0);
+            }
+        }
+
+        _ = Close(nothing);
+
+        static string? Target(int descriptor)
+        {
+            try
+            {
+                return new FileInfo($"{own}/{descriptor}").LinkTarget;
+            }
+            catch (IOException)
+            {
+                return null; // it was closed meanwhile
+            }
+        }
+    }
 
     private static Process Start(IReadOnlyList<string> words, string program, int descriptor)
     {
@@ -171,8 +201,8 @@ internal sealed partial class BackgroundServer : IDisposable
     [LibraryImport("libc", EntryPoint = "open", SetLastError = true, StringMarshalling = StringMarshalling.Utf8)]
     private static partial int Open(string path, int flags, uint mode);
 
-    [LibraryImport("libc", EntryPoint = "dup2", SetLastError = true)]
-    private static partial int Duplicate(int descriptor, int becomes);
+    [LibraryImport("libc", EntryPoint = "dup3", SetLastError = true)]
+    private static partial int Duplicate(int descriptor, int becomes, int flags);
 
     [LibraryImport("libc", EntryPoint = "close")]
     private static partial int Close(int descriptor);

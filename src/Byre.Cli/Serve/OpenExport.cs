@@ -27,8 +27,9 @@ internal sealed class OpenExport : IAsyncDisposable
     /// <param name="wanted">What is asked for.</param>
     /// <param name="objects">The objects of the command line.</param>
     /// <param name="warn">Takes warnings.</param>
+    /// <param name="severalConnections">A client may have several; where it may not, it must not try and wait for ever.</param>
     /// <exception cref="ImgFailure">It cannot be opened or shown as wanted; one line that names it.</exception>
-    public static async ValueTask<OpenExport> OpenAsync(ServedExport wanted, ObjectStore objects, Action<string> warn)
+    public static async ValueTask<OpenExport> OpenAsync(ServedExport wanted, ObjectStore objects, Action<string> warn, bool severalConnections)
     {
         var options = new OpenOptions
         {
@@ -71,6 +72,7 @@ internal sealed class OpenExport : IAsyncDisposable
                     Description = wanted.Description,
                     ReadOnly = wanted.ReadOnly,
                     WriteThrough = wanted.Cache.Writethrough,
+                    AllowMultiConn = severalConnections,
                     AllocationDepth = wanted.HasDepth,
                     Bitmaps = bitmaps,
                     CanResize = wanted.CanResize && wanted is { Offset: 0, Length: null },

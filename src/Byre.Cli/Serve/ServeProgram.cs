@@ -1,6 +1,7 @@
 using System.Runtime.InteropServices;
 using Byre.Blockdev;
 using Byre.Cli.Img;
+using Byre.Cli.Io;
 using Byre.Nodes;
 
 namespace Byre.Cli.Serve;
@@ -73,6 +74,7 @@ internal static class ServeProgram
             asked.TrySetResult();
         }
 
+        Signals.Heed(1, 2, 15); // also where a shell has the keyboard's signals ignored
         using var interrupt = PosixSignalRegistration.Create(PosixSignal.SIGINT, Stop);
         using var terminate = PosixSignalRegistration.Create(PosixSignal.SIGTERM, Stop);
         using var hangUp = PosixSignalRegistration.Create(PosixSignal.SIGHUP, Stop);

@@ -23,7 +23,7 @@ internal sealed class ServeRun(ServeOptions options, ObjectStore objects, Action
             var authorize = options.TlsAuthorization is { } rules ? objects.Authorization(rules) : null;
             foreach (var wanted in options.Exports)
             {
-                exports.Add(await OpenExport.OpenAsync(wanted, objects, tell).ConfigureAwait(false));
+                exports.Add(await OpenExport.OpenAsync(wanted, objects, tell, severalConnections: options.MaxConnections != 1).ConfigureAwait(false));
             }
 
             var server = new NbdServer(new NbdServerOptions
