@@ -44,6 +44,11 @@ internal sealed class FakeServer : IDisposable
 
     public void Dispose()
     {
+        if (!Directory.Exists(folder))
+        {
+            return;
+        }
+
         listening.Dispose();
         lock (peers)
         {
