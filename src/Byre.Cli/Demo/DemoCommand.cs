@@ -103,6 +103,8 @@ internal static class DemoCommand
         var tour = new DemoTour(folder, screen, tools);
         await tour.SnapshotAsync().ConfigureAwait(false);
         await tour.BitmapAsync().ConfigureAwait(false);
+        await tour.ServeAsync().ConfigureAwait(false);
+        await tour.CopyAsync().ConfigureAwait(false);
         await tour.CommitAsync().ConfigureAwait(false);
         await tour.EncryptAsync().ConfigureAwait(false);
 

@@ -17,14 +17,23 @@ internal sealed class DemoTools(string folder, DemoScreen screen, CancellationTo
             .Select(path => Path.Combine(path, tool))
             .FirstOrDefault(File.Exists);
 
+    /// <summary>The words that run this program.</summary>
+    public static string[] Self
+    {
+        get
+        {
+            var program = Environment.ProcessPath ?? throw new DemoException("cannot tell where this program lies");
+            return Path.GetFileName(program) == "dotnet" ? [program, Path.Combine(AppContext.BaseDirectory, "Byre.Cli.dll")] : [program];
+        }
+    }
+
     /// <summary>Shows and runs a verb of this program; returns what it printed.</summary>
     /// <exception cref="DemoException">It ended with another status than the expected one.</exception>
     public async Task<string> ByreAsync(IReadOnlyList<string> arguments, int expectedStatus = 0, bool show = true)
     {
-        screen.Command("byre " + string.Join(' ', arguments.Select(Quote)));
-        var program = Environment.ProcessPath ?? throw new DemoException("cannot tell where this program lies");
-        string[] prefix = Path.GetFileName(program) == "dotnet" ? [Path.Combine(AppContext.BaseDirectory, "Byre.Cli.dll")] : [];
-        var (status, output) = await RunAsync(program, [.. prefix, .. arguments]).ConfigureAwait(false);
+        var self = Self;
+        screen.Command(("byre " + string.Join(' ', arguments.Select(Quote))).Replace(string.Join(' ', self), "byre", StringComparison.Ordinal));
+        var (status, output) = await RunAsync(self[0], [.. self[1..], .. arguments]).ConfigureAwait(false);
         if (show || status != expectedStatus)
         {
             screen.Output(output, ShownLines);

@@ -42,6 +42,39 @@ internal sealed class DemoTour(string folder, DemoScreen screen, DemoTools tools
         screen.Found("the bitmap is stored with the image, and the image is sound");
     }
 
+    /// <summary>Serves the chain, and the image with its bitmap, and reads what lies where through the protocol.</summary>
+    public async Task ServeAsync()
+    {
+        screen.Step("The chain and the bitmap, served over NBD");
+        var chain = await tools.ByreAsync(
+            ["nbdinfo", "--map=qemu:joint-allocation", "--", "[", .. DemoTools.Self, "serve", "-r", "-A", "-f", "qcow2", "tuesday.qcow2", "]"]).ConfigureAwait(false);
+        foreach (var words in new[] { "allocated,backing", "allocated,local", "hole,zero,local" })
+        {
+            if (!chain.Split('\n').Any(line => line.EndsWith("  " + words, StringComparison.Ordinal)))
+            {
+                throw new DemoException($"the served chain has nothing that is {words}");
+            }
+        }
+
+        var bitmap = await tools.ByreAsync(
+            ["nbdinfo", "--map=qemu:dirty-bitmap:since-backup", "--", "[", .. DemoTools.Self, "serve", "-r", "-B", "since-backup", "-f", "qcow2", "work.qcow2", "]"]).ConfigureAwait(false);
+        if (!bitmap.Contains("241172480     1048576    1  dirty", StringComparison.Ordinal))
+        {
+            throw new DemoException("the served bitmap does not show what was written");
+        }
+
+        screen.Found("one answer says hole, zero, local and backing; another what a backup has to read");
+    }
+
+    /// <summary>Copies the chain out of a server, and compares.</summary>
+    public async Task CopyAsync()
+    {
+        screen.Step("A copy through the protocol");
+        await tools.ByreAsync(["copy", "--verify", "--", "[", .. DemoTools.Self, "serve", "-r", "-e", "4", "-t", "-f", "qcow2", "tuesday.qcow2", "]", "copied.raw"]).ConfigureAwait(false);
+        await tools.ByreAsync(["compare", "-f", "raw", "-F", "qcow2", "copied.raw", "tuesday.qcow2"]).ConfigureAwait(false);
+        screen.Found("what a client reads is the disk");
+    }
+
     /// <summary>Writes the top of the chain into the layer below.</summary>
     public async Task CommitAsync()
     {
