@@ -4,7 +4,7 @@ namespace Byre.Cli;
 internal static class Links
 {
     /// <summary>The names, each with the applet it runs.</summary>
-    public static IReadOnlyList<string> Names { get; } = ["qemu-img", "qemu-io", "qemu-nbd", "nbdcopy", "nbdinfo", "nbddump"];
+    public static IReadOnlyList<string> Names { get; } = ["qemu-img", .. Applet.All.Select(applet => applet.Link).OfType<string>()];
 
     /// <summary>Makes the links in a directory; those that are there and are links are made anew.</summary>
     /// <param name="directory">The directory, made if it is missing.</param>

@@ -1,11 +1,5 @@
 using System.Text;
-using Byre.Cli.Copy;
-using Byre.Cli.Demo;
 using Byre.Cli.Img;
-using Byre.Cli.Io;
-using Byre.Cli.NbdDump;
-using Byre.Cli.NbdInfo;
-using Byre.Cli.Serve;
 using Byre.Nodes;
 
 namespace Byre.Cli;
@@ -21,17 +15,19 @@ internal static class Program
         try
         {
             var invoked = Path.GetFileName(InvokedName());
-            program = invoked is "qemu-io" or "qemu-img" or "qemu-nbd" or "nbdcopy" or "nbdinfo" or "nbddump" ? invoked : program;
-            return invoked switch
+            if (invoked == "qemu-img")
             {
-                "qemu-io" => await IoProgram.RunAsync(args, "qemu-io").ConfigureAwait(false),
-                "qemu-img" => await RunImgAsync(args, "qemu-img").ConfigureAwait(false),
-                "qemu-nbd" => await ServeProgram.RunAsync(args, "qemu-nbd").ConfigureAwait(false),
-                "nbdcopy" => await CopyProgram.RunAsync(args, "nbdcopy", Version).ConfigureAwait(false),
-                "nbdinfo" => await NbdInfoCommand.RunAsync(args, "nbdinfo").ConfigureAwait(false),
-                "nbddump" => await NbdDumpCommand.RunAsync(args, "nbddump").ConfigureAwait(false),
-                _ => await RunByreAsync(args).ConfigureAwait(false),
-            };
+                program = invoked;
+                return await RunImgAsync(args, program).ConfigureAwait(false);
+            }
+
+            if (Applet.OfLink(invoked) is { } applet)
+            {
+                program = invoked;
+                return await applet.RunAsync(args, program).ConfigureAwait(false);
+            }
+
+            return await RunByreAsync(args).ConfigureAwait(false);
         }
         catch (Exception e) when (e is BlockException or IOException or UnauthorizedAccessException)
         {
@@ -50,20 +46,8 @@ internal static class Program
     {
         switch (args)
         {
-            case ["io", ..]:
-                return await IoProgram.RunAsync(args[1..], "byre io").ConfigureAwait(false);
             case ["img", ..]:
                 return await RunImgAsync(args[1..], "byre").ConfigureAwait(false);
-            case ["copy", ..]:
-                return await CopyProgram.RunAsync(args[1..], "byre copy", Version).ConfigureAwait(false);
-            case ["serve", ..]:
-                return await ServeProgram.RunAsync(args[1..], "byre serve").ConfigureAwait(false);
-            case ["nbdinfo", ..]:
-                return await NbdInfoCommand.RunAsync(args[1..], "byre nbdinfo").ConfigureAwait(false);
-            case ["nbddump", ..]:
-                return await NbdDumpCommand.RunAsync(args[1..], "byre nbddump").ConfigureAwait(false);
-            case ["demo", ..]:
-                return await DemoCommand.RunAsync(args[1..]).ConfigureAwait(false);
             case ["install-links", "-h" or "--help"]:
                 Print($"usage: byre install-links DIR\nMakes links to this program in DIR, named {LinkNames("and")}; links that are there are made anew.\n");
                 return 0;
@@ -73,13 +57,15 @@ internal static class Program
             case ["install-links", ..]:
                 return Complain("byre", "install-links takes one directory");
             case ["-V" or "--version", ..]:
-                Print($"byre {Version}\n");
+                Print($"byre {Product.Version}\n");
                 return 0;
             case [] or ["-h" or "--help" or "help", ..]:
                 Print(ByreHelp());
                 return args.Length == 0 ? 1 : 0;
             default:
-                return await RunImgAsync(args, "byre").ConfigureAwait(false);
+                return Applet.OfName(args[0]) is { } applet
+                    ? await applet.RunAsync(args[1..], $"byre {applet.Name}").ConfigureAwait(false)
+                    : await RunImgAsync(args, "byre").ConfigureAwait(false);
         }
     }
 
@@ -95,7 +81,7 @@ internal static class Program
                     Print(ImgHelp(program));
                     return 0;
                 case "-V" or "--version":
-                    Print($"qemu-img version {QemuVersion} (Byre {Version})\nA drop-in for QEMU's disk image utility\n");
+                    Print($"qemu-img version {QemuVersion} (Byre {Product.Version})\nA drop-in for QEMU's disk image utility\n");
                     return 0;
                 case "-T" or "--trace" when at + 1 < args.Length:
                     at++; // what QEMU would trace does not exist here
@@ -120,12 +106,10 @@ internal static class Program
         return Complain(program, $"there is no command '{args[at]}'{Guess(args[at], program)}");
     }
 
-    private static string Version => typeof(Program).Assembly.GetName().Version?.ToString(3) ?? "0";
-
     private static string Guess(string word, string program)
     {
         IEnumerable<string> names = ImgApplet.Verbs.Select(v => v.Name);
-        names = program == "byre" ? names.Concat(["io", "serve", "copy", "nbdinfo", "nbddump", "demo", "install-links"]) : names;
+        names = program == "byre" ? names.Concat(Applet.All.Select(applet => applet.Name)).Append("install-links") : names;
         var nearest = names.MinBy(name => Distance(word, name));
         return nearest is not null && Distance(word, nearest) <= 2 ? $": did you mean '{nearest}'?" : "";
     }
@@ -160,27 +144,36 @@ internal static class Program
         var text = new StringBuilder();
         foreach (var verb in ImgApplet.Verbs)
         {
-            text.Append("  ").Append(verb.Name.PadRight(15)).Append(verb.Summary).Append('\n');
+            AddLine(text, verb.Name, verb.Summary);
         }
 
         return text.ToString();
     }
 
+    private static string AppletList()
+    {
+        var text = new StringBuilder();
+        foreach (var applet in Applet.All)
+        {
+            AddLine(text, applet.Name, applet.Summary + (applet.Link is { } link && link != applet.Name ? $" (as {link})" : ""));
+        }
+
+        AddLine(text, "install-links", "make links to this program in a directory, named as the tools it stands in for");
+        return text.ToString();
+    }
+
+    private static void AddLine(StringBuilder text, string name, string summary) =>
+        text.Append("  ").Append(name.PadRight(15)).Append(summary).Append('\n');
+
     private static string ByreHelp() =>
-        $"byre {Version}: copy-on-write disk images\n\nUsage: byre VERB [OPTIONS] ...\n\n{VerbList()}"
-        + "  io             run commands on an image: read, write, discard, ... (as qemu-io)\n"
-        + "  serve          serve images over the NBD protocol (as qemu-nbd)\n"
-        + "  copy           copy disks to and from files, NBD servers and pipes (as nbdcopy)\n"
-        + "  nbdinfo        show what an NBD server and its exports are\n"
-        + "  nbddump        show the bytes of an NBD export\n"
-        + "  demo           show what this program does, on a disk made for it\n"
-        + "  install-links  make links to this program in a directory, named as the tools it stands in for\n\n"
+        $"byre {Product.Version}: copy-on-write disk images\n\nUsage: byre VERB [OPTIONS] ...\n\n{VerbList()}"
+        + AppletList() + '\n'
         + $"'byre VERB --help' tells more. Called through a link named {LinkNames("or")} it behaves as these.\n";
 
     private static string LinkNames(string last) => string.Join(", ", Links.Names.SkipLast(1)) + $" {last} {Links.Names[^1]}";
 
     private static string ImgHelp(string program) =>
-        $"{(program == "byre" ? $"byre {Version}" : $"qemu-img version {QemuVersion} (Byre {Version})")}\n\n"
+        $"{(program == "byre" ? $"byre {Product.Version}" : $"qemu-img version {QemuVersion} (Byre {Product.Version})")}\n\n"
         + $"Usage: {program} [-h | -V | -T TRACE] COMMAND [OPTIONS] ...\n\n{VerbList()}\n"
         + $"'{program} COMMAND --help' tells more.\n"
         + $"Supported formats: {string.Join(' ', Blockdev.FormatRegistry.Names)}\n";

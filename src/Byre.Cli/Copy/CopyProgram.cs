@@ -18,9 +18,8 @@ internal static class CopyProgram
     /// <summary>Runs it.</summary>
     /// <param name="words">The command line's words, without the program's.</param>
     /// <param name="program">The program's name: "byre copy" or "nbdcopy".</param>
-    /// <param name="version">The version of Byre.</param>
     /// <returns>The exit status: 0 where everything is copied, else 1.</returns>
-    public static async Task<int> RunAsync(IReadOnlyList<string> words, string program, string version)
+    public static async Task<int> RunAsync(IReadOnlyList<string> words, string program)
     {
         using var output = new IoStdout(Console.OpenStandardOutput(), !Console.IsOutputRedirected);
         using var stopping = new CancellationTokenSource();
@@ -30,7 +29,7 @@ internal static class CopyProgram
         try
         {
             var arguments = CopyRequest.Split(words);
-            if (Answer(arguments, program, version) is { } answer)
+            if (Answer(arguments, program) is { } answer)
             {
                 output.Write(answer);
                 return 0;
@@ -130,9 +129,9 @@ internal static class CopyProgram
     }
 
     /// <summary>What is told without a copy; null where there is to be one.</summary>
-    private static string? Answer(ImgArguments arguments, string program, string version) =>
+    private static string? Answer(ImgArguments arguments, string program) =>
         arguments.Has("help") ? $"Usage: {program} {CopyRequest.Usage}"
-        : arguments.Has("version") ? $"{Peer} (Byre {version})\n"
+        : arguments.Has("version") ? $"{Peer} (Byre {Product.Version})\n"
         : arguments.Has("short-options") ? string.Concat(CopyRequest.OptionNames(isLong: false).Select(n => n + "\n"))
         : arguments.Has("long-options") ? string.Concat(CopyRequest.OptionNames(isLong: true).Select(n => n + "\n"))
         : null;

@@ -32,7 +32,7 @@ internal static class NbdDumpCommand
 
         if (parsed.Options.Has("version"))
         {
-            output.Write($"nbddump 1.14.2 (Byre {NbdToolProgram.Version})\n");
+            output.Write($"nbddump 1.14.2 (Byre {Product.Version})\n");
             return 0;
         }
 

@@ -49,7 +49,7 @@ internal sealed class NbdInfoCommand
 
         if (parsed.Options.Has("version"))
         {
-            output.Write($"nbdinfo 1.14.2 (Byre {NbdToolProgram.Version})\n");
+            output.Write($"nbdinfo 1.14.2 (Byre {Product.Version})\n");
             return 0;
         }
 

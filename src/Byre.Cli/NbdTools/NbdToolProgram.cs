@@ -9,9 +9,6 @@ internal static class NbdToolProgram
 {
     private const int Failed = 1;
 
-    /// <summary>This program's version.</summary>
-    public static string Version => typeof(NbdToolProgram).Assembly.GetName().Version?.ToString(3) ?? "0";
-
     /// <summary>Runs it.</summary>
     /// <param name="name">The program's name in errors.</param>
     /// <param name="body">The tool; gives the exit status.</param>

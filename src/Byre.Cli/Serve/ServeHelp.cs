@@ -7,7 +7,7 @@ internal static class ServeHelp
 
     /// <summary>--version.</summary>
     public static string Version(string program) =>
-        $"{(program == "qemu-nbd" ? $"qemu-nbd {QemuVersion} (Byre {Own})" : $"{program} {Own}")}\nServes disk images over the NBD protocol\n";
+        $"{(program == "qemu-nbd" ? $"qemu-nbd {QemuVersion} (Byre {Product.Version})" : $"{program} {Product.Version}")}\nServes disk images over the NBD protocol\n";
 
     /// <summary>--help.</summary>
     public static string Text(string program) => $"""
@@ -71,6 +71,4 @@ internal static class ServeHelp
         SIGTERM, SIGINT and SIGHUP end the server: requests in flight are answered, and everything is written to the image.
 
         """;
-
-    private static string Own => typeof(ServeHelp).Assembly.GetName().Version?.ToString(3) ?? "0";
 }
