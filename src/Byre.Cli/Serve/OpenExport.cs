@@ -44,9 +44,13 @@ internal sealed class OpenExport : IAsyncDisposable
             Objects = objects,
             Warn = warn,
         };
-        var image = wanted.FileName is { } name
-            ? await ImgImages.OpenAsync(name, wanted.IsImageOptions, options, Permissions(wanted)).ConfigureAwait(false)
-            : await OpenByOptionsAsync(wanted, options).ConfigureAwait(false);
+        var image = await OpenAsync(wanted, options, wanted.CanResize).ConfigureAwait(false);
+        if (!wanted.ReadOnly && !wanted.CanResize && EndsBehindFile(image.Edge))
+        {
+            await image.DisposeAsync().ConfigureAwait(false);
+            image = await OpenAsync(wanted, options, resizes: true).ConfigureAwait(false);
+        }
+
         try
         {
             if (wanted.LoadedSnapshot is { } snapshot)
@@ -128,16 +132,24 @@ internal sealed class OpenExport : IAsyncDisposable
     }
 
     /// <summary>Others may write the image meanwhile where its format allows that, but not change its length.</summary>
-    private static PermissionSet Permissions(ServedExport wanted) => new(
+    private static PermissionSet Permissions(ServedExport wanted, bool resizes) => new(
         Nodes.Permissions.ConsistentRead | (wanted.ReadOnly ? Nodes.Permissions.None : Nodes.Permissions.Write)
-            | (wanted.CanResize && !wanted.ReadOnly ? Nodes.Permissions.Resize : Nodes.Permissions.None),
+            | (resizes && !wanted.ReadOnly ? Nodes.Permissions.Resize : Nodes.Permissions.None),
         Nodes.Permissions.All & ~Nodes.Permissions.Resize);
 
-    private static async ValueTask<OpenImage> OpenByOptionsAsync(ServedExport wanted, OpenOptions options)
+    /// <summary>The last sector of a raw disk reaches past its file, which grows when that is written.</summary>
+    private static bool EndsBehindFile(BlockEdge edge) => edge.Node.GrowsOnWrite && edge.Node.PrimaryChild is { } file && file.Length < edge.Length;
+
+    private static async ValueTask<OpenImage> OpenAsync(ServedExport wanted, OpenOptions options, bool resizes)
     {
+        if (wanted.FileName is { } name)
+        {
+            return await ImgImages.OpenAsync(name, wanted.IsImageOptions, options, Permissions(wanted, resizes)).ConfigureAwait(false);
+        }
+
         try
         {
-            return await ImageOpener.OpenAsync(options, Permissions(wanted)).ConfigureAwait(false);
+            return await ImageOpener.OpenAsync(options, Permissions(wanted, resizes)).ConfigureAwait(false);
         }
         catch (BlockException e)
         {

@@ -59,7 +59,7 @@ internal static class ServeHelp
         The process:
               --fork                   serve in the background; the command ends when clients can connect
               --pid-file=PATH          write the server's process id to a file
-          -v, --verbose                with --fork: standard error stays open
+          -v, --verbose                tell requests that fail, too; with --fork: standard error stays open
           -T, --trace ...              taken and passed over
 
         Others:

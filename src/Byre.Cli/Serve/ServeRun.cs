@@ -34,6 +34,7 @@ internal sealed class ServeRun(ServeOptions options, ObjectStore objects, Action
                 Security = security,
                 Authorize = authorize,
                 Log = tell,
+                LogsFailedRequests = options.IsVerbose,
             });
             await using (server.ConfigureAwait(false))
             {

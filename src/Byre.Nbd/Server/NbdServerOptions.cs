@@ -44,6 +44,9 @@ public sealed record NbdServerOptions
     /// <summary>Takes one line for a person about clients that break the protocol and requests that fail; from any thread.</summary>
     public Action<string>? Log { get; init; }
 
+    /// <summary>Requests that fail are told to <see cref="Log"/>, too. Their clients learn of them in any case.</summary>
+    public bool LogsFailedRequests { get; init; } = true;
+
     /// <summary>Throws where a number is out of its range.</summary>
     /// <exception cref="ArgumentOutOfRangeException">It is.</exception>
     internal void Validate()

@@ -53,7 +53,7 @@ internal sealed class Transmission : IDisposable
         style = state.Style;
         headSize = NbdRequestHeader.SizeOf(style);
         maxPayload = options.MaxPayload;
-        var failures = new RequestFailures(export.Name, options.Log);
+        var failures = new RequestFailures(export.Name, options.LogsFailedRequests ? options.Log : null);
         replies = new ReplyQueue(channel);
         inFlight = new InFlightRequests(options.MaxInFlightRequests, options.MaxInFlightBytes, failures);
         var contexts = state.ContextsOf(export);
