@@ -82,6 +82,7 @@ public sealed class NbdServer : IAsyncDisposable
             return;
         }
 
+        connected.SetKeepAlive(); // else a client that has vanished would keep its place for good
         if (!connected.SetNoDelay())
         {
             // Not TCP, which finds its sizes itself: a long reply should fit, so that the next one can be read meanwhile.

@@ -8,7 +8,8 @@ namespace Byre.Nbd.Server;
 /// <param name="export">The export.</param>
 internal sealed class RangeCommands(NbdExport export)
 {
-    private const int CachePiece = 1 << 20;
+    /// <summary>The most that CACHE reads at a time, in bytes.</summary>
+    public const int CachePiece = 1 << 20;
 
     // CACHE is a hint: so much of the range is read ahead, and the rest is left to the reads that will come.
     private const ulong MostCached = 32 << 20;

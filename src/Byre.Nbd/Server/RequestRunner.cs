@@ -244,7 +244,7 @@ internal sealed class RequestRunner
             return;
         }
 
-        var pending = new PendingRequest { Header = request };
+        var pending = new PendingRequest { Header = request, Held = StatusRunner.MostHeld };
         Begin(pending, status!.AnswerAsync(question!, pending));
     }
 
@@ -256,7 +256,8 @@ internal sealed class RequestRunner
             return;
         }
 
-        Begin(new PendingRequest { Header = request }, commands.RunAsync(request));
+        var held = request.Command == NbdCommand.Cache ? RangeCommands.CachePiece : 0;
+        Begin(new PendingRequest { Header = request, Held = held }, commands.RunAsync(request));
     }
 
     private void Begin(PendingRequest request, ValueTask operation)

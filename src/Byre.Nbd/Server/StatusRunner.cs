@@ -14,6 +14,9 @@ namespace Byre.Nbd.Server;
 /// <param name="isAligned">All contexts of a reply get the same extent lengths.</param>
 internal sealed class StatusRunner(NbdExport export, NbdHeaderStyle style, IReadOnlyList<MetaContext> contexts, bool isAligned)
 {
+    /// <summary>About what a question in flight holds at most, in bytes: the extents, and the reply that is made of them.</summary>
+    public const int MostHeld = 2 * MostExtents * NbdStatusDescriptor.ExtendedSize;
+
     // All contexts of a reply together: 2 MiB of 64-bit descriptors.
     private const int MostExtents = 128 << 10;
 

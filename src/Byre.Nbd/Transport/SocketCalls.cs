@@ -20,6 +20,7 @@ internal static unsafe partial class SocketCalls
     internal const int SocketLevel = 1;
     internal const int SendBufferSize = 7;
     internal const int ReceiveBufferSize = 8;
+    internal const int KeepAlive = 9;
     internal const int ReceiveTimeout = 20;
     internal const int SendTimeout = 21;
     internal const int TcpLevel = 6;

@@ -223,6 +223,13 @@ public sealed class SocketChannel : IDisposable
         return SocketCalls.SetOption(handle, SocketCalls.TcpLevel, SocketCalls.TcpNoDelay, &on, sizeof(int)) == 0;
     }
 
+    /// <summary>A peer that has vanished is noticed after a while, though nothing is sent (SO_KEEPALIVE).</summary>
+    public unsafe void SetKeepAlive()
+    {
+        var on = 1;
+        _ = SocketCalls.SetOption(handle, SocketCalls.SocketLevel, SocketCalls.KeepAlive, &on, sizeof(int));
+    }
+
     /// <summary>Asks for room in the kernel, which gives what it allows.</summary>
     /// <param name="sendBytes">For what is sent and not yet read by the peer.</param>
     /// <param name="receiveBytes">For what is received and not yet read here.</param>
