@@ -100,4 +100,53 @@ public class NbdInfoToolTests
         await ToolComparison.SameAsync(Script);
         Assert.DoesNotContain("not one line", await ToolComparison.OursAsync(Script), StringComparison.Ordinal);
     }
+
+    /// <summary>What nbdinfo prints of the chain in the thread on joint allocation, and Byre's own context.</summary>
+    [Fact]
+    public async Task The_joined_contexts_are_told_in_words()
+    {
+        var server = await NbdServers.OursAsync();
+        var output = await ToolComparison.OursAsync($$"""
+            qemu-img create -q base.raw 256k; qemu-img create -q -f qcow2 -b base.raw -F raw top.q
+            qemu-io -f raw -c "w -q -P 65 0 192k" base.raw; qemu-img bitmap --add -g 64k top.q b
+            qemu-io -c "w -q -P 69 64k 64k" -c "w -q -z 128k 64k" top.q
+            top='driver=qcow2,backing=,file.filename=top.q'
+            same nbdinfo --map=qemu:joint-allocation -- [ {{server}} -r -A --image-opts $top ]
+            same nbdinfo --map=qemu:joint-allocation --json -- [ {{server}} -r -A top.q ]
+            same nbdinfo --map=byre:joint -- [ {{server}} -r -A -B b top.q ]
+            same nbdinfo --map=byre:joint --totals -- [ {{server}} -r -B b top.q ]
+            qemu-img create -q -f qcow2 zero.q 1M; same nbdinfo --no-content -- [ {{server}} -r zero.q ]
+            """);
+        output = System.Text.RegularExpressions.Regex.Replace(output, @"^= .* = (\d)$", "= $1", System.Text.RegularExpressions.RegexOptions.Multiline);
+        Assert.StartsWith(
+            """
+            = 0
+                     0       65536    3  hole,zero,unallocated
+                 65536       65536    4  allocated,local
+                131072       65536    7  hole,zero,local
+                196608       65536    3  hole,zero,unallocated
+            = 0
+            [
+            { "offset": 0, "length": 65536, "type": 8, "description": "allocated,backing"},
+            { "offset": 65536, "length": 65536, "type": 4, "description": "allocated,local"},
+            { "offset": 131072, "length": 65536, "type": 7, "description": "hole,zero,local"},
+            { "offset": 196608, "length": 65536, "type": 11, "description": "hole,zero,backing"}
+            ]
+            = 0
+                     0       65536    8  allocated,backing
+                 65536       65536   20  allocated,local,dirty:b
+                131072       65536   23  hole,zero,local,dirty:b
+                196608       65536   11  hole,zero,backing
+            = 0
+                 65536  25.0%   8 allocated,backing
+                 65536  25.0%  11 hole,zero,backing
+                 65536  25.0%  20 allocated,local,dirty:b
+                 65536  25.0%  23 hole,zero,local,dirty:b
+            = 0
+
+            """,
+            output,
+            StringComparison.Ordinal);
+        Assert.EndsWith("\tinit_sparse: true\n\tinit_zero: true\n", output, StringComparison.Ordinal);
+    }
 }
