@@ -33,26 +33,41 @@ internal static class ServerListing
         var text = new StringBuilder();
         await using (client.ConfigureAwait(false))
         {
-            var exports = await client.ListExportsAsync().ConfigureAwait(false);
-            text.Append(CultureInfo.InvariantCulture, $"exports available: {exports.Count}\n");
-            foreach (var export in exports)
+            if (client.IsOldStyle)
             {
-                text.Append(CultureInfo.InvariantCulture, $" export: '{export.Name}'\n");
-                if (await InfoAsync(client, export.Name).ConfigureAwait(false) is not { } facts)
-                {
-                    AddDescription(text, export.Description);
-                    continue;
-                }
-
-                AddDescription(text, facts.Description ?? export.Description);
-                var contexts = client.HeaderStyle == NbdHeaderStyle.Simple ? []
-                    : await client.ListMetaContextsAsync([], export.Name).ConfigureAwait(false);
-                Add(text, facts, client.HeaderStyle, contexts);
+                // Such a server has one export, and says what it is before it is asked anything.
+                await client.GoAsync().ConfigureAwait(false);
+                text.Append("exports available: 1\n export: ''\n");
+                Add(text, client.Facts, client.HeaderStyle, []);
+            }
+            else
+            {
+                await ListAsync(client, text).ConfigureAwait(false);
             }
         }
 
         await output.WriteAsync(PlainText.Of(text.ToString())).ConfigureAwait(false);
         return 0;
+    }
+
+    private static async Task ListAsync(NbdClient client, StringBuilder text)
+    {
+        var exports = await client.ListExportsAsync().ConfigureAwait(false);
+        text.Append(CultureInfo.InvariantCulture, $"exports available: {exports.Count}\n");
+        foreach (var export in exports)
+        {
+            text.Append(CultureInfo.InvariantCulture, $" export: '{export.Name}'\n");
+            if (await InfoAsync(client, export.Name).ConfigureAwait(false) is not { } facts)
+            {
+                AddDescription(text, export.Description);
+                continue;
+            }
+
+            AddDescription(text, facts.Description ?? export.Description);
+            var contexts = client.HeaderStyle == NbdHeaderStyle.Simple ? []
+                : await client.ListMetaContextsAsync([], export.Name).ConfigureAwait(false);
+            Add(text, facts, client.HeaderStyle, contexts);
+        }
     }
 
     private static async Task<NbdExportFacts?> InfoAsync(NbdClient client, string name)
@@ -78,7 +93,34 @@ internal static class ServerListing
     private static void Add(StringBuilder text, NbdExportFacts facts, NbdHeaderStyle style, IReadOnlyList<NbdMetaContext> contexts)
     {
         var flags = (ushort)facts.Flags;
-        text.Append(CultureInfo.InvariantCulture, $"  size:  {facts.Size}\n  flags: 0x{flags:x} (");
+        AddFlags(text, facts.Size, flags);
+        if (facts.BlockSize is { } sizes)
+        {
+            text.Append(
+                CultureInfo.InvariantCulture,
+                $"  min block: {sizes.Minimum}\n  opt block: {sizes.Preferred}\n  max block: {sizes.MaximumPayload}\n");
+        }
+
+        text.Append("  transaction size: ").Append(style == NbdHeaderStyle.Extended ? "64-bit\n" : "32-bit\n");
+        AddState(text, facts.InitialState);
+        if (contexts.Count > 0)
+        {
+            text.Append(CultureInfo.InvariantCulture, $"  available meta contexts: {contexts.Count}\n");
+            foreach (var context in contexts)
+            {
+                text.Append("   ").Append(context.Name).Append('\n');
+            }
+        }
+    }
+
+    private static void AddFlags(StringBuilder text, long size, ushort flags)
+    {
+        if ((flags & (ushort)NbdTransmissionFlags.HasFlags) == 0)
+        {
+            return; // the server says nothing of itself
+        }
+
+        text.Append(CultureInfo.InvariantCulture, $"  size:  {size}\n  flags: 0x{flags:x} (");
         for (var bit = 0; bit < FlagWords.Length; bit++)
         {
             if ((flags >> bit & 1) != 0 && FlagWords[bit] is { } word)
@@ -88,30 +130,19 @@ internal static class ServerListing
         }
 
         text.Append(" )\n");
-        if (facts.BlockSize is { } sizes)
+    }
+
+    private static void AddState(StringBuilder text, NbdInitialState? state)
+    {
+        if (state is null or NbdInitialState.None)
         {
-            text.Append(
-                CultureInfo.InvariantCulture,
-                $"  min block: {sizes.Minimum}\n  opt block: {sizes.Preferred}\n  max block: {sizes.MaximumPayload}\n");
+            return;
         }
 
-        text.Append("  transaction size: ").Append(style == NbdHeaderStyle.Extended ? "64-bit\n" : "32-bit\n");
-        if (facts.InitialState is { } state and not NbdInitialState.None)
-        {
-            text.Append("  initial state:")
-                .Append((state & NbdInitialState.Sparse) != 0 ? " sparse" : "")
-                .Append((state & NbdInitialState.Zero) != 0 ? " zero" : "")
-                .Append('\n');
-        }
-
-        if (contexts.Count > 0)
-        {
-            text.Append(CultureInfo.InvariantCulture, $"  available meta contexts: {contexts.Count}\n");
-            foreach (var context in contexts)
-            {
-                text.Append("   ").Append(context.Name).Append('\n');
-            }
-        }
+        text.Append("  initial state:")
+            .Append((state & NbdInitialState.Sparse) != 0 ? " sparse" : "")
+            .Append((state & NbdInitialState.Zero) != 0 ? " zero" : "")
+            .Append('\n');
     }
 
     private static int Port(string? text)

@@ -62,9 +62,17 @@ internal static class DistinguishedName
         return text.ToString();
     }
 
+    /// <summary>Attributes whose values have one type of string (RFC 5280, appendix A.1); in another one they are but bytes.</summary>
+    private static UniversalTagNumber? OnlyTypeOf(string type) => type switch
+    {
+        "2.5.4.5" or "2.5.4.6" or "2.5.4.20" or "2.5.4.46" => UniversalTagNumber.PrintableString,
+        "0.9.2342.19200300.100.1.25" or "1.2.840.113549.1.9.1" => UniversalTagNumber.IA5String,
+        _ => null,
+    };
+
     private static void Append(StringBuilder text, string type, ReadOnlyMemory<byte> value)
     {
-        if (Keywords.TryGetValue(type, out var keyword) && TextOf(value) is { } content)
+        if (Keywords.TryGetValue(type, out var keyword) && TextOf(value, OnlyTypeOf(type)) is { } content)
         {
             text.Append(keyword).Append('=');
             AppendEscaped(text, content);
@@ -74,11 +82,11 @@ internal static class DistinguishedName
         text.Append(keyword ?? type).Append("=#").Append(Convert.ToHexStringLower(value.Span));
     }
 
-    private static string? TextOf(ReadOnlyMemory<byte> value)
+    private static string? TextOf(ReadOnlyMemory<byte> value, UniversalTagNumber? only)
     {
         var reader = new AsnReader(value, AsnEncodingRules.DER);
         var tag = reader.PeekTag();
-        if (tag.TagClass != TagClass.Universal)
+        if (tag.TagClass != TagClass.Universal || (only is { } one && tag.TagValue != (int)one))
         {
             return null;
         }

@@ -31,6 +31,9 @@ public class DistinguishedNameTests
     public void Unknown_attributes_are_bytes() => Assert.Equal("1.2.3.4.5=#0c0478797a77", Format([("1.2.3.4.5", "xyzw")]));
 
     [Fact]
+    public void Numbers_in_another_type_of_string_are_bytes() => Assert.Equal("telephoneNumber=#0c03313233", Format([("2.5.4.20", "123")]));
+
+    [Fact]
     public void No_parts_are_no_text() => Assert.Equal("", Format());
 
     [Fact]
@@ -50,7 +53,10 @@ public class DistinguishedNameTests
                         using (writer.PushSequence())
                         {
                             writer.WriteObjectIdentifier(type);
-                            writer.WriteCharacterString(UniversalTagNumber.UTF8String, value);
+                            writer.WriteCharacterString(
+                                type is "2.5.4.5" or "2.5.4.6" ? UniversalTagNumber.PrintableString
+                                    : type.EndsWith(".25", StringComparison.Ordinal) ? UniversalTagNumber.IA5String : UniversalTagNumber.UTF8String,
+                                value);
                         }
                     }
                 }
