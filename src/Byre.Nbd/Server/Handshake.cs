@@ -174,6 +174,8 @@ internal sealed class Handshake
         {
             replies.Acknowledge();
             outcome = ConnectionStep.Close;
+            SayGoodbye();
+            return;
         }
         else if (NeedsTls && option != NbdOption.StartTls)
         {
@@ -200,6 +202,19 @@ internal sealed class Handshake
         if (!replies.Bytes.IsEmpty)
         {
             connection.Channel.Send(replies.Bytes);
+        }
+    }
+
+    /// <summary>Answers ABORT. A client need not wait for it, so that it may be gone.</summary>
+    private void SayGoodbye()
+    {
+        try
+        {
+            connection.Channel.Send(replies.Bytes);
+        }
+        catch (IOException)
+        {
+            // The connection ends either way.
         }
     }
 

@@ -34,6 +34,26 @@ public class ServerLifeTests
         Assert.Equal(NbdError.None, reply.Error);
     }
 
+    /// <summary>libnbd's clients end the option phase so.</summary>
+    [Fact]
+    public async Task A_client_that_aborts_and_leaves_without_the_reply_is_no_failure()
+    {
+        await using var disk = new ServedDisk();
+        for (var i = 0; i < 20; i++)
+        {
+            var client = disk.Negotiate();
+            client.Send(OptionBytes(NbdOption.Abort));
+            client.Dispose();
+        }
+
+        for (var watch = Stopwatch.StartNew(); disk.Server.ConnectionCount > 0; Thread.Sleep(5))
+        {
+            Assert.True(watch.Elapsed < TimeSpan.FromMinutes(1), "the connections end");
+        }
+
+        Assert.Empty(disk.Log);
+    }
+
     [Fact]
     public async Task Clients_are_accepted_from_several_sockets()
     {
