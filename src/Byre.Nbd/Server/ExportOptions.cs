@@ -56,7 +56,7 @@ internal sealed class ExportOptions(ServerConnection connection, HandshakeState 
             return null;
         }
 
-        replies.AddInfo(new NbdExportInfo((ulong)export.Size, export.FlagsFor(state.Style, state.ContextsOf(export).Count > 0)));
+        replies.AddInfo(new NbdExportInfo((ulong)export.Size, export.FlagsFor(state.Style, !isGo || state.ContextsOf(export).Count > 0)));
         replies.AddInfo(export.BlockSizeFor(connection.Options.MaxPayload));
         if (wantsName)
         {

@@ -91,7 +91,7 @@ public sealed class NbdExport
 
     /// <summary>The transmission flags for a client (section "Transmission flags").</summary>
     /// <param name="style">What it has negotiated.</param>
-    /// <param name="hasContexts">It has selected metadata contexts of this export.</param>
+    /// <param name="hasContexts">It has selected metadata contexts of this export, or asks only what it could do if it had.</param>
     internal NbdTransmissionFlags FlagsFor(NbdHeaderStyle style, bool hasContexts)
     {
         var flags = NbdTransmissionFlags.HasFlags | NbdTransmissionFlags.SendFlush | NbdTransmissionFlags.SendFua | NbdTransmissionFlags.SendCache;

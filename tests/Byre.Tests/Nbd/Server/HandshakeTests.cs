@@ -130,6 +130,20 @@ public class HandshakeTests
         Assert.True(flags.HasFlag(NbdTransmissionFlags.BlockStatusPayload));
     }
 
+    /// <summary>Who only asks has selected no contexts yet, and is told of the filter all the same; who goes on without any is not.</summary>
+    [Theory]
+    [InlineData(NbdOption.Info, true)]
+    [InlineData(NbdOption.Go, false)]
+    public async Task The_filter_of_contexts_is_told_to_who_only_asks(NbdOption option, bool isTold)
+    {
+        await using var disk = new ServedDisk();
+        var client = disk.Negotiate();
+        Assert.Equal(NbdOptionReply.Acknowledge, client.OptionOnce(NbdOption.ExtendedHeaders));
+        var info = client.Option(option, RawClient.GoData("disk")).First(reply => reply.Reply == NbdOptionReply.Info).Data;
+        var flags = (NbdTransmissionFlags)((info[10] << 8) | info[11]);
+        Assert.Equal(isTold, flags.HasFlag(NbdTransmissionFlags.BlockStatusPayload));
+    }
+
     [Fact]
     public async Task Broken_data_of_options_about_exports_are_refused()
     {
