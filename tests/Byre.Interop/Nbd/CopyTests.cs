@@ -41,10 +41,10 @@ public sealed class CopyTests : IDisposable
         image,
         """
         size=$(nbdinfo --size "$uri")
-        truncate -s $size disk.raw; qemu-io -f raw -c 'write -P 5 100k 300k' -c 'write -P 6 1M 1M' -c 'write -P 0 1200k 100k' disk.raw >/dev/null
+        truncate -s $size disk.raw; qemu-io -f raw -c 'write -P 5 128k 256k' -c 'write -P 6 1M 1M' -c 'write -P 0 1152k 256k' disk.raw >/dev/null
         nbdcopy disk.raw "$uri" 2>/dev/null; echo "= $?"; nbdcopy "$uri" back.raw; cmp -s back.raw disk.raw; echo "= $?"; nbdinfo --map "$uri"
         nbdcopy --allocated --flush -C 1 disk.raw "$uri" 2>/dev/null; echo "= $?"; nbdcopy "$uri" back.raw; cmp -s back.raw disk.raw; nbdinfo --map "$uri"
-        qemu-io -f raw -c 'write -P 7 300k 64k' disk.raw >/dev/null
+        qemu-io -f raw -c 'write -P 7 384k 128k' disk.raw >/dev/null
         nbdcopy disk.raw "$uri" -C 4 -S 4096 --request-size=131072 2>/dev/null; echo "= $?"; nbdcopy "$uri" back.raw; cmp -s back.raw disk.raw; nbdinfo --map "$uri"
         nbdcopy -- [ nbdkit --exit-with-parent memory 512 ] "$uri"; echo "= $?"
         truncate -s +1M disk.raw; nbdcopy disk.raw "$uri" 2>/dev/null; echo "too large = $?"

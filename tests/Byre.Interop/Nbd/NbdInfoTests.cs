@@ -19,7 +19,7 @@ public sealed partial class NbdInfoTests : IDisposable
         for i in '' --json; do nbdinfo $i "$uri"; echo "= $?"; nbdinfo $i --list "nbd+unix:///?socket=$socket"; echo "= $?"; done
         nbdinfo --size "$uri"; nbdinfo "nbd+unix:///missing?socket=$socket"; echo "= $?"
         """,
-        ours: WithoutOurContexts);
+        ours: output => WithoutOurContexts(image == "luks" ? LeastSize().Replace(output, "${name}512") : output));
 
     [Theory]
     [InlineData("raw")]
@@ -53,6 +53,10 @@ public sealed partial class NbdInfoTests : IDisposable
             && !line.Contains("byre:joint", StringComparison.Ordinal));
         return LastComma().Replace(string.Join('\n', kept), "$1");
     }
+
+    /// <summary>qemu-nbd wants whole sectors of an encrypted image; Byre takes any part.</summary>
+    [GeneratedRegex(@"(?<name>block_size_minimum""?: )1\b")]
+    private static partial Regex LeastSize();
 
     [GeneratedRegex(@",(\n\s*\])")]
     private static partial Regex LastComma();

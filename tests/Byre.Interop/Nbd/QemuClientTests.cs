@@ -66,10 +66,9 @@ public sealed class QemuClientTests : IDisposable
         image,
         ForEachVersion + """
             ${bin}qemu-io -d unmap -t writeback -f raw -c 'write -P 101 0 1k' -c 'write -P 102 100k 200k' -c 'write -z 32k 16k' -c 'write -z -u 64k 128k' -c flush \
-                -c 'write -f -P 103 300k 3' -c 'write -z -f 128k 64k' -c 'discard 1M 256k' -c 'discard 3000k 65k' -c 'write -z -n 1100k 4k' \
-                -c 'aio_write -P 104 1500k 64k' -c 'aio_write -P 105 1600k 64k' -c 'aio_write -z -u 1700k 64k' -c aio_flush \
-                -c 'writev -P 106 2M 4k 8k 512' -c 'read -P 101 0 1k' -c 'read -P 102 100k 28k' -c 'read -P 104 1500k 64k' -c 'write -P 107 3145728 82k' \
-                -c 'write -P 1 4000k 96k' "$uri" | sed -e 's/ops; .*/ops/' | sort # requests of several kinds end in any order
+                -c 'write -f -P 103 300k 3' -c 'write -z -f 128k 64k' -c 'discard 1M 256k' -c 'discard 3000k 65k' -c 'write -z -n 1088k 64k' \
+                -c 'aio_write -P 104 1472k 64k' -c 'aio_write -P 105 1600k 64k' -c 'aio_write -z -u 1664k 64k' -c aio_flush \
+                -c 'writev -P 106 2M 64k 63k 512 512' -c 'read -P 101 0 1k' -c 'read -P 104 1472k 64k' -c 'write -P 107 3145728 128k' -c 'write -P 1 3968k 128k' "$uri" | sed -e 's/ops; .*/ops/' | sort # requests of several kinds end in any order
             ${bin}qemu-img convert -f raw -O raw "$uri" copy.raw && sha256sum copy.raw
             ${bin}qemu-img map -f raw --output=json "$uri"
         done
