@@ -138,7 +138,7 @@ public class HandshakeTests
     {
         await using var disk = new ServedDisk();
         var client = disk.Negotiate();
-        Assert.Equal(NbdOptionReply.Acknowledge, client.OptionOnce(NbdOption.ExtendedHeaders));
+        Assert.Equal(NbdOptionReply.Ack, client.OptionOnce(NbdOption.ExtendedHeaders));
         var info = client.Option(option, RawClient.GoData("disk")).First(reply => reply.Reply == NbdOptionReply.Info).Data;
         var flags = (NbdTransmissionFlags)((info[10] << 8) | info[11]);
         Assert.Equal(isTold, flags.HasFlag(NbdTransmissionFlags.BlockStatusPayload));
