@@ -57,9 +57,20 @@ internal sealed class ServeRun(ServeOptions options, ObjectStore objects, Action
     private async Task ServeSocketsAsync(NbdServer server, Task asked, Action ready)
     {
         using var sockets = ServeSockets.Open(options);
-        if (options.PidFile is { } path)
+        try
         {
-            PidFile.Write(path);
+            // Who finds that the server listens finds its number, too.
+            if (options.PidFile is { } path)
+            {
+                PidFile.Write(path);
+            }
+
+            sockets.Listen();
+        }
+        catch
+        {
+            sockets.Close();
+            throw;
         }
 
         foreach (var socket in sockets.Sockets)

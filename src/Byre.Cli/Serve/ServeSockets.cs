@@ -22,7 +22,7 @@ internal sealed class ServeSockets : IDisposable
     /// <summary>The sockets; whoever listens to them disposes them.</summary>
     public IReadOnlyList<Socket> Sockets => sockets;
 
-    /// <summary>Opens them, or takes those that systemd or another program hands over.</summary>
+    /// <summary>Opens them, or takes those that systemd or another program hands over. Those that are opened do not listen yet.</summary>
     /// <exception cref="ImgFailure">They cannot be opened; one line.</exception>
     public static ServeSockets Open(ServeOptions options)
     {
@@ -42,11 +42,31 @@ internal sealed class ServeSockets : IDisposable
         }
         catch
         {
-            result.sockets.ForEach(s => s.Dispose());
+            result.Close();
             result.Dispose();
             throw;
         }
     }
+
+    /// <summary>From now on clients can connect.</summary>
+    /// <exception cref="ImgFailure">Somebody else listens there.</exception>
+    public void Listen()
+    {
+        foreach (var socket in sockets)
+        {
+            try
+            {
+                socket.Listen(MostWaiting);
+            }
+            catch (SocketException e)
+            {
+                throw new ImgFailure($"Failed to listen at {socket.LocalEndPoint}: {e.Message}", 1, e);
+            }
+        }
+    }
+
+    /// <summary>Closes the sockets, where nobody listens to them.</summary>
+    public void Close() => sockets.ForEach(s => s.Dispose());
 
     /// <summary>Removes the paths that were made.</summary>
     public void Dispose() => paths.ForEach(p => p.Dispose());
@@ -92,7 +112,7 @@ internal sealed class ServeSockets : IDisposable
     {
         if (path is not null)
         {
-            var listener = UnixListener.Open(path, MostWaiting);
+            var listener = UnixListener.Open(path);
             paths.Add(listener);
             sockets.Add(listener.Socket);
             return;
@@ -148,7 +168,6 @@ internal sealed class ServeSockets : IDisposable
             }
 
             socket.Bind(address);
-            socket.Listen(MostWaiting);
             return socket;
         }
         catch (SocketException e)

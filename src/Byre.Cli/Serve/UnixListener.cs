@@ -6,7 +6,7 @@ using Byre.Cli.Img;
 namespace Byre.Cli.Serve;
 
 /// <summary>
-/// A listening Unix domain socket. A socket that lies at its path is replaced, as nobody can listen to it any more or who does
+/// A bound Unix domain socket, to listen to. A socket that lies at its path is replaced, as nobody can listen to it any more or who does
 /// is pushed aside; anything else is left alone. Its path is removed when it is disposed, unless something else lies there.
 /// </summary>
 internal sealed unsafe partial class UnixListener : IDisposable
@@ -28,11 +28,10 @@ internal sealed unsafe partial class UnixListener : IDisposable
     /// <summary>The socket; belongs to whoever listens to it.</summary>
     public Socket Socket { get; }
 
-    /// <summary>Binds and listens.</summary>
+    /// <summary>Binds.</summary>
     /// <param name="path">The path.</param>
-    /// <param name="backlog">How many clients may wait.</param>
     /// <exception cref="ImgFailure">It cannot listen there; the message names the path.</exception>
-    public static UnixListener Open(string path, int backlog)
+    public static UnixListener Open(string path)
     {
         var bytes = Encoding.UTF8.GetBytes(path);
         if (bytes.Length > MostPathBytes)
@@ -48,7 +47,7 @@ internal sealed unsafe partial class UnixListener : IDisposable
         *(ushort*)address = UnixFamily;
         bytes.CopyTo(new Span<byte>(address + 2, MostPathBytes));
         var descriptor = Open(UnixFamily, StreamCloseOnExec, 0);
-        if (descriptor < 0 || Bind(descriptor, address, (uint)(2 + bytes.Length + 1)) != 0 || Listen(descriptor, backlog) != 0)
+        if (descriptor < 0 || Bind(descriptor, address, (uint)(2 + bytes.Length + 1)) != 0)
         {
             var errno = Marshal.GetLastPInvokeError();
             _ = descriptor < 0 ? 0 : Close(descriptor);
@@ -122,9 +121,6 @@ internal sealed unsafe partial class UnixListener : IDisposable
 
     [LibraryImport("libc", EntryPoint = "bind", SetLastError = true)]
     private static partial int Bind(int descriptor, byte* address, uint length);
-
-    [LibraryImport("libc", EntryPoint = "listen", SetLastError = true)]
-    private static partial int Listen(int descriptor, int backlog);
 
     [LibraryImport("libc", EntryPoint = "close")]
     private static partial int Close(int descriptor);
