@@ -101,6 +101,8 @@ internal sealed class NbdLink : IAsyncDisposable
                     paused.Enqueue(request);
                     if (connecting.IsCompleted)
                     {
+                        // A connection that is ending has not told so yet.
+                        lostAt = live.Count > 0 ? Stopwatch.GetTimestamp() : lostAt;
                         connecting = Task.Run(ReconnectAsync);
                     }
 

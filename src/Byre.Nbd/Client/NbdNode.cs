@@ -1,3 +1,4 @@
+using Byre.Nbd.Client.Extents;
 using Byre.Nbd.Protocol;
 using Byre.Nodes;
 
@@ -205,6 +206,17 @@ public sealed class NbdNode : BlockNode, IKnownZero
         ArgumentNullException.ThrowIfNull(sink);
         return status.AskAsync(offset, length, sink);
     }
+
+    /// <summary>A reader of the export's extents through all of its metadata contexts at once. It sees no later changes.</summary>
+    public NbdExtentReader ReadExtents() => new(
+        async (offset, length, sink) =>
+        {
+            await GetStatusAsync(offset, length, sink).ConfigureAwait(false);
+            return Contexts;
+        },
+        Length,
+        session.MinimumBlock,
+        session.Style == NbdHeaderStyle.Extended ? long.MaxValue : LongestCompact);
 
     /// <inheritdoc/>
     public override async ValueTask ResizeAsync(long length, Preallocation preallocation)

@@ -180,16 +180,17 @@ internal sealed class NbdRequest : IValueTaskSource
     /// <inheritdoc/>
     public void GetResult(short token)
     {
-        core.GetResult(token);
-        var failed = failure ?? unsent;
-        core.Reset();
-        Target = default;
-        Payload = default;
-        Sink = null;
-        home?.Return(this);
-        if (failed is not null)
+        try
         {
-            throw failed;
+            core.GetResult(token);
+        }
+        finally
+        {
+            core.Reset();
+            Target = default;
+            Payload = default;
+            Sink = null;
+            home?.Return(this);
         }
     }
 
@@ -212,15 +213,28 @@ internal sealed class NbdRequest : IValueTaskSource
     {
         if (!isWaitedFor)
         {
-            core.SetResult(true);
+            SetOutcome();
             return;
         }
 
         lock (doorbell)
         {
-            core.SetResult(true);
+            SetOutcome();
             isOver = true;
             Monitor.Pulse(doorbell);
+        }
+    }
+
+    /// <summary>A failure shows in the status too: callers look there whether a task has succeeded.</summary>
+    private void SetOutcome()
+    {
+        if ((failure ?? unsent) is { } failed)
+        {
+            core.SetException(failed);
+        }
+        else
+        {
+            core.SetResult(true);
         }
     }
 }

@@ -257,6 +257,18 @@ public sealed class NbdNodeTests
         Assert.Equal(new BlockExtent(12288, 4096, ExtentState.Zero, ExtentFlags.Hole, 12288, node, 1), extents.Items[1]);
     }
 
+    /// <summary>A failure that is there before anybody has looked must not pass for a success: the edge would count it for ever.</summary>
+    [Fact]
+    public async Task A_request_that_has_failed_already_says_so()
+    {
+        var request = new NbdRequest(null).Set(NbdCommand.Read, NbdCommandFlags.None, 0, 1);
+        request.Fail(new BlockException(ErrorCode.Io, "gone"));
+        var task = request.AsValueTask();
+        Assert.True(task.IsFaulted);
+        Assert.False(task.IsCompletedSuccessfully);
+        await Assert.ThrowsAsync<BlockException>(() => task.AsTask());
+    }
+
     [Fact]
     public async Task Without_contexts_everything_is_data()
     {
