@@ -1,0 +1,99 @@
+using System.Diagnostics;
+
+namespace Byre.Interop.Nbd;
+
+/// <summary>The servers of others that Byre's client is tried with, and Byre's own.</summary>
+internal static class PeerServer
+{
+    /// <summary>Bytes of the disk that each serves; no multiple of a large block.</summary>
+    public const int DiskLength = (6 << 20) + (7 * 65536);
+
+    /// <summary>What each of nbdkit's is started with.</summary>
+    private static readonly Dictionary<string, string[]> Nbdkit = new(StringComparer.Ordinal)
+    {
+        ["memory"] = ["memory", "SIZE"],
+        ["file"] = ["file", "disk.raw"],
+        ["without structured replies"] = ["--no-sr", "file", "disk.raw"],
+        ["blocks of 4 KiB to 256 KiB"] =
+        [
+            "--filter=blocksize-policy", "memory", "SIZE", "blocksize-minimum=4096", "blocksize-preferred=65536", "blocksize-maximum=262144",
+            "blocksize-error-policy=error",
+        ],
+        ["a slow one"] = ["--filter=delay", "memory", "SIZE", "rdelay=2ms", "wdelay=2ms"],
+        ["without extents"] = ["--filter=noextents", "file", "disk.raw"],
+        ["one request at a time"] = ["--filter=noparallel", "file", "disk.raw", "serialize=requests"],
+        ["one connection"] = ["--filter=multi-conn", "file", "disk.raw", "multi-conn-mode=disable"],
+        ["without zeroes"] = ["--filter=nozero", "memory", "SIZE"],
+        ["without FUA"] = ["--filter=fua", "file", "disk.raw", "fuamode=discard"],
+        ["copy on write"] = ["--filter=cow", "file", "disk.raw"],
+        ["a single thread"] = ["-t", "1", "memory", "SIZE"],
+    };
+
+    /// <summary>The names of all that keep what is written, but nbd-server, whose export has a name.</summary>
+    public static IEnumerable<string> Names =>
+        ["qemu-nbd raw", "qemu-nbd qcow2", "newer qemu-nbd raw", "newer qemu-nbd qcow2", "nbd-server", "byre raw", "byre qcow2", .. Nbdkit.Keys.Select(name => "nbdkit: " + name)];
+
+    /// <summary>Starts one, with an empty disk.</summary>
+    /// <returns>The server and its export's name; null where the machine lacks it (QEMU 10 only).</returns>
+    public static async Task<(NbdServerProcess Server, string Export)?> StartAsync(string name, string folder)
+    {
+        await using (var disk = File.Create(Path.Combine(folder, "disk.raw")))
+        {
+            disk.SetLength(DiskLength);
+        }
+
+        if (name.StartsWith("nbdkit: ", StringComparison.Ordinal))
+        {
+            var arguments = Nbdkit[name["nbdkit: ".Length..]].Select(a => a == "SIZE" ? DiskLength.ToString(System.Globalization.CultureInfo.InvariantCulture) : a);
+            return (await NbdServerProcess.StartAsync("nbdkit", folder, ["-f", "-U", NbdServerProcess.SocketIn(folder), .. arguments]), "");
+        }
+
+        if (name == "nbd-server")
+        {
+            return (await StartNbdServerAsync(folder), "disk");
+        }
+
+        var program = name.StartsWith("byre", StringComparison.Ordinal) ? await NbdServers.OursAsync()
+            : name.StartsWith("newer", StringComparison.Ordinal) ? NbdServers.Newer : NbdServers.Older;
+        if (program is null)
+        {
+            return null;
+        }
+
+        var format = name.EndsWith("qcow2", StringComparison.Ordinal) ? "qcow2" : "raw";
+        if (format == "qcow2")
+        {
+            await TestTools.ExternalTool.RunAsync("qemu-img", folder, "create", "-q", "-f", "qcow2", "disk.qcow2", $"{DiskLength}");
+        }
+
+        return (await NbdServerProcess.StartAsync(program, folder, Qemu(folder, format, "disk." + format)), "");
+    }
+
+    /// <summary>The arguments of a qemu-nbd that serves one image to many.</summary>
+    public static IReadOnlyList<string> Qemu(string folder, string format, string image, params string[] more) =>
+        ["-t", "-e", "16", "-k", NbdServerProcess.SocketIn(folder), "-f", format, "--discard=unmap", .. more, image];
+
+    /// <summary>It serves one client and ends: in the foreground nbd-server does no more.</summary>
+    public static bool IsForOne(string name) => name == "nbd-server";
+
+    private static async Task<NbdServerProcess> StartNbdServerAsync(string folder)
+    {
+        var socket = NbdServerProcess.SocketIn(folder);
+        await File.WriteAllTextAsync(
+            Path.Combine(folder, "config"),
+            $"""
+            [generic]
+                unixsock = {socket}
+                allowlist = true
+            [disk]
+                exportname = {Path.Combine(folder, "disk.raw")}
+                flush = true
+                fua = true
+                trim = true
+
+            """);
+        var program = File.Exists("/usr/sbin/nbd-server") ? "/usr/sbin/nbd-server" : "nbd-server";
+        return await NbdServerProcess.StartAsync(
+            new ProcessStartInfo(program, ["-d", "-C", Path.Combine(folder, "config"), "-p", Path.Combine(folder, "pid")]) { WorkingDirectory = folder }, socket);
+    }
+}
