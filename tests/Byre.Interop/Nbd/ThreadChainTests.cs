@@ -1,3 +1,5 @@
+using Byre.Interop.Cases;
+
 namespace Byre.Interop.Nbd;
 
 /// <summary>
@@ -57,4 +59,20 @@ public sealed class ThreadChainTests : IDisposable
 
         Assert.StartsWith("base:allocation ", output, StringComparison.Ordinal);
     }
+
+    /// <summary>The other direction: Byre's clients read of either server what libnbd's and QEMU's read.</summary>
+    [Theory]
+    [InlineData("thread-chain")]
+    [InlineData("thread-chain-without-backing")]
+    public async Task Byre_reads_the_extents_as_the_real_clients(string image) =>
+        Assert.Equal("read\n", await comparison.SameAsync(
+            image,
+            $"""
+            for c in {Known}; do
+                nbdinfo --map=$c "$uri" >real; {await ByreLinks.DirectoryAsync()}/nbdinfo --map=$c "$uri" | diff real -
+            done
+            [ -z "$qemu10" ] || $qemu10/qemu-img map --output=json "$uri" >real # older ones print fewer words
+            [ -z "$qemu10" ] || {await ByreLinks.DirectoryAsync()}/qemu-img map --output=json "$uri" | diff real -
+            echo read
+            """));
 }
