@@ -74,7 +74,8 @@ internal sealed class NbdLink : IAsyncDisposable
                 var session = await connector.EnterAsync(
                     stream, handshake, clientOptions.ExportName, clientOptions.MetaContexts, cancellation).ConfigureAwait(false);
                 var link = new NbdLink(options, clientOptions, session);
-                link.Add(new NbdConnection(stream.Channel, session, clientOptions.MaxInFlight, clientOptions.SilenceLimit, link.Lost));
+                await link.AddAsync(new NbdConnection(
+                    stream.Channel, session, clientOptions.MaxInFlight, clientOptions.SilenceLimit, link.Lost)).ConfigureAwait(false);
                 return link;
             }
             catch (BlockException e) when (e.Code == ErrorCode.Disconnected && Stopwatch.GetTimestamp() < until)
@@ -167,15 +168,25 @@ internal sealed class NbdLink : IAsyncDisposable
         return best;
     }
 
-    /// <summary>Takes a new connection in.</summary>
-    private void Add(NbdConnection connection)
+    /// <summary>Takes a new connection in, and starts it; one that comes when all is over is closed again.</summary>
+    private async ValueTask AddAsync(NbdConnection connection)
     {
+        bool isLate;
         lock (gate)
         {
-            live.Add(connection);
+            isLate = end is not null;
+            if (!isLate)
+            {
+                live.Add(connection);
+            }
+
+            connection.Start(); // before anybody else sees it
         }
 
-        connection.Start();
+        if (isLate)
+        {
+            await connection.DisconnectAsync().ConfigureAwait(false);
+        }
     }
 
     /// <summary>Makes one more connection; one that the server does not want is no loss.</summary>
@@ -183,15 +194,7 @@ internal sealed class NbdLink : IAsyncDisposable
     {
         try
         {
-            var connection = await ConnectAsync(closing.Token).ConfigureAwait(false);
-            if (closing.IsCancellationRequested)
-            {
-                connection.Start();
-                await connection.DisconnectAsync().ConfigureAwait(false);
-                return;
-            }
-
-            Add(connection);
+            await AddAsync(await ConnectAsync(closing.Token).ConfigureAwait(false)).ConfigureAwait(false);
         }
         catch (Exception)
         {
@@ -245,7 +248,7 @@ internal sealed class NbdLink : IAsyncDisposable
         {
             try
             {
-                Add(await ConnectAsync(limit.Token).ConfigureAwait(false));
+                await AddAsync(await ConnectAsync(limit.Token).ConfigureAwait(false)).ConfigureAwait(false);
                 Resume();
                 return;
             }

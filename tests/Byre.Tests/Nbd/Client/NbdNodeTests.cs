@@ -35,6 +35,22 @@ public sealed class NbdNodeTests
         Assert.Equal(4, server.Connections);
     }
 
+    [Fact]
+    public async Task A_node_can_be_closed_while_a_further_connection_is_made()
+    {
+        var disk = RandomBytes(1 << 20);
+        using var server = Multi(disk);
+        await Task.WhenAll(Enumerable.Range(0, 4).Select(_ => Task.Run(async () =>
+        {
+            for (var i = 0; i < 60; i++)
+            {
+                var node = await NbdNode.OpenAsync(new NbdNodeOptions { Client = server.Options });
+                await node.ReadAsync(0, new byte[disk.Length]);
+                await node.DisposeAsync();
+            }
+        })));
+    }
+
     [Theory]
     [InlineData(NbdTransmissionFlags.None, null, 1)]
     [InlineData(NbdTransmissionFlags.ReadOnly, null, 1)]
