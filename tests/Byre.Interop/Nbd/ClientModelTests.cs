@@ -57,8 +57,8 @@ public sealed class ClientModelTests : IDisposable
     [InlineData("sparse-random", "64M", "--newstyle")]
     public async Task What_nbdkit_makes_up_is_read_as_qemu_img_reads_it(string plugin, string size, string style)
     {
-        string[] arguments = ["-f", "-r", style, "-U", NbdServerProcess.SocketIn(folder), plugin, "size=" + size, .. (plugin == "pattern" ? Array.Empty<string>() : ["seed=7"])];
-        await using var server = await NbdServerProcess.StartAsync("nbdkit", folder, arguments);
+        string[] arguments = ["-r", style, plugin, "size=" + size, .. (plugin == "pattern" ? Array.Empty<string>() : ["seed=7"])];
+        await using var server = await PeerServer.NbdkitAsync(folder, arguments);
         await TestTools.ExternalTool.RunAsync("qemu-img", folder, "convert", "-f", "raw", "-O", "raw", server.Uri(), "copy.raw");
         var model = await File.ReadAllBytesAsync(Path.Combine(folder, "copy.raw"));
         await using var edge = new BlockEdge(await NbdNode.OpenAsync(OptionsFor(server, "") with { ReadOnly = true }), ChildRole.None, Everything);
@@ -68,8 +68,8 @@ public sealed class ClientModelTests : IDisposable
     [Fact]
     public async Task Errors_of_a_server_are_told_and_all_else_is_right()
     {
-        await using var server = await NbdServerProcess.StartAsync(
-            "nbdkit", folder, "-f", "-U", NbdServerProcess.SocketIn(folder), "--filter=error", "pattern", "size=8M", "error-pread=EIO", "error-pread-rate=30%");
+        await using var server = await PeerServer.NbdkitAsync(
+            folder, "--filter=error", "pattern", "size=8M", "error-pread=EIO", "error-pread-rate=30%");
         await using var edge = new BlockEdge(await NbdNode.OpenAsync(OptionsFor(server, "") with { ReadOnly = true }), ChildRole.None, Everything);
         var failed = 0;
         for (var i = 0; i < 200; i++)
@@ -97,8 +97,7 @@ public sealed class ClientModelTests : IDisposable
     [Fact]
     public async Task A_server_that_ends_after_its_last_client_ends_when_the_node_is_closed()
     {
-        await using var server = await NbdServerProcess.StartAsync(
-            "nbdkit", folder, "-f", "-U", NbdServerProcess.SocketIn(folder), "--filter=exitlast", "memory", "16M");
+        await using var server = await PeerServer.NbdkitAsync(folder, "--filter=exitlast", "memory", "16M");
         await using (var edge = new BlockEdge(await NbdNode.OpenAsync(OptionsFor(server, "")), ChildRole.None, Everything))
         {
             var bytes = new byte[16 << 20];

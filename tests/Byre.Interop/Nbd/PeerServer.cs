@@ -45,7 +45,7 @@ internal static class PeerServer
         if (name.StartsWith("nbdkit: ", StringComparison.Ordinal))
         {
             var arguments = Nbdkit[name["nbdkit: ".Length..]].Select(a => a == "SIZE" ? DiskLength.ToString(System.Globalization.CultureInfo.InvariantCulture) : a);
-            return (await NbdServerProcess.StartAsync("nbdkit", folder, ["-f", "-U", NbdServerProcess.SocketIn(folder), .. arguments]), "");
+            return (await NbdkitAsync(folder, arguments), "");
         }
 
         if (name == "nbd-server")
@@ -68,6 +68,13 @@ internal static class PeerServer
 
         return (await NbdServerProcess.StartAsync(program, folder, Qemu(folder, format, "disk." + format)), "");
     }
+
+    /// <summary>
+    /// Starts nbdkit. It ends with the thread that starts it (PR_SET_PDEATHSIG), and those of the runtime come and go: a shell
+    /// that stays is its parent.
+    /// </summary>
+    public static Task<NbdServerProcess> NbdkitAsync(string folder, params IEnumerable<string> arguments) => NbdServerProcess.StartAsync(
+        "bash", folder, ["-c", "nbdkit \"$@\" & p=$!; trap 'kill $p; wait $p; exit $?' TERM; wait $p", "nbdkit", "-f", "-U", NbdServerProcess.SocketIn(folder), .. arguments]);
 
     /// <summary>The arguments of a qemu-nbd that serves one image to many.</summary>
     public static IReadOnlyList<string> Qemu(string folder, string format, string image, params string[] more) =>
