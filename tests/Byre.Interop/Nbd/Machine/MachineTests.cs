@@ -12,10 +12,10 @@ public sealed class MachineTests : IDisposable
 
     public void Dispose() => Directory.Delete(folder, recursive: true);
 
-    [Fact]
+    [MachineFact]
     public async Task A_machine_boots_from_a_served_disk_and_its_file_system_is_sound()
     {
-        await ExternalTool.RunAsync("bash", folder, Path.Combine(AppContext.BaseDirectory, "Nbd", "Machine", "make-disk.sh"), folder);
+        await ExternalTool.RunAsync("bash", folder, Path.Combine(AppContext.BaseDirectory, "Nbd", "Machine", "make-disk.sh"), folder, MachineFactAttribute.Kernel!);
         await ExternalTool.RunAsync("qemu-img", folder, "convert", "-O", "qcow2", "disk.raw", "base.qcow2");
         await ExternalTool.RunAsync("qemu-img", folder, "create", "-q", "-f", "qcow2", "-b", "base.qcow2", "-F", "qcow2", "disk.qcow2");
         var socket = Path.Combine(folder, "s");

@@ -1,16 +1,14 @@
 #!/usr/bin/env bash
-# make-disk.sh DIR: makes DIR/disk.raw, a disk that a PC boots from (SYSLINUX in the first partition, Linux with its root
+# make-disk.sh DIR KERNEL: makes DIR/disk.raw, a disk that a PC boots from (SYSLINUX in the first partition, Linux with its root
 # file system in the second). Its init runs e2fsck on the root, writes a file, and switches the machine off; what it found
-# is written to the serial line as "fsck STATUS" and "written MD5". The kernel is Debian's, downloaded and not installed.
+# is written to the serial line as "fsck STATUS" and "written MD5". KERNEL is a package of Debian's with a kernel.
 set -euo pipefail
 export PATH="$PATH:/usr/sbin:/sbin" LC_ALL=C.UTF-8
 cd "$1"
 
-package=$(apt-cache depends linux-image-cloud-amd64 | sed -n 's/^ *Depends: \(linux-image-.*\)$/\1/p' | head -n 1)
-apt-get -qq -o APT::Sandbox::User=root download "$package"
-dpkg-deb -x "$package"_*.deb kernel
+dpkg-deb -x "$2" kernel
 mv kernel/boot/vmlinuz-* vmlinuz
-rm -r kernel "$package"_*.deb
+rm -r kernel
 
 mkdir -p root/{bin,sbin,dev,proc,sys,lib64}
 cp /bin/busybox root/bin/
