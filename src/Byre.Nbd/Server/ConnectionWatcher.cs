@@ -12,8 +12,10 @@ namespace Byre.Nbd.Server;
 /// <remarks>Lock order: <c>gate</c> guards the listening sockets and is a leaf.</remarks>
 internal sealed unsafe class ConnectionWatcher : IDisposable
 {
+    /// <summary>How often handshakes that take too long are looked for.</summary>
+    public const int TickMilliseconds = 100;
+
     private const int Events = 64;
-    private const int TickMilliseconds = 100;
     private const long WakeId = 0;
 
     private readonly Lock gate = new();
@@ -24,6 +26,7 @@ internal sealed unsafe class ConnectionWatcher : IDisposable
     private readonly WakeEvent wake = new();
     private readonly Thread thread;
     private bool isAccepting = true;
+    private bool isShort;
     private bool isStopped;
 
     /// <summary>Starts the thread.</summary>
@@ -61,10 +64,19 @@ internal sealed unsafe class ConnectionWatcher : IDisposable
     }
 
     /// <summary>Runs a connection again once its client says something. The caller has nothing to do with it any more.</summary>
+    /// <exception cref="IOException">The system is out of memory; the connection is still the caller's.</exception>
     public void Park(ServerConnection connection)
     {
         parked[connection.Id] = connection;
-        Register(connection.Channel.Handle, connection.Id, isOnce: true);
+        try
+        {
+            Register(connection.Channel.Handle, connection.Id, isOnce: true);
+        }
+        catch
+        {
+            parked.TryRemove(connection.Id, out _);
+            throw;
+        }
     }
 
     /// <summary>There is room for connections again, or the time for the next look has changed.</summary>
@@ -142,6 +154,7 @@ internal sealed unsafe class ConnectionWatcher : IDisposable
             if (socket is not null && server.HasRoom)
             {
                 server.Accept(SocketChannel.TakeOver(socket.Accept()));
+                isShort = false;
             }
         }
         catch (SocketException e) when (e.SocketErrorCode is SocketError.WouldBlock or SocketError.ConnectionAborted)
@@ -154,7 +167,12 @@ internal sealed unsafe class ConnectionWatcher : IDisposable
         }
         catch (Exception e) when (e is SocketException or IOException)
         {
-            server.Options.Log?.Invoke($"a client could not be accepted: {e.Message}");
+            if (!isShort)
+            {
+                isShort = true; // told once, not ten times a second while it lasts
+                server.Options.Log?.Invoke($"a client could not be accepted: {e.Message}");
+            }
+
             Thread.Sleep(TickMilliseconds); // the system is short of something: it is not asked at once again
         }
     }

@@ -51,8 +51,14 @@ internal sealed class ExportOptions(ServerConnection connection, HandshakeState 
         }
 
         var export = FindExport(name);
-        if (export is null || (isGo && !connection.TryAttach(export)))
+        if (export is null)
         {
+            return null;
+        }
+
+        if (isGo && !connection.TryAttach(export))
+        {
+            FailUnknown(); // it has been removed since
             return null;
         }
 
@@ -138,11 +144,13 @@ internal sealed class ExportOptions(ServerConnection connection, HandshakeState 
         var export = connection.Exports.Find(name);
         if (export is null)
         {
-            replies.Fail(NbdOptionReply.ErrorUnknown, "there is no such export");
+            FailUnknown();
         }
 
         return export;
     }
+
+    private void FailUnknown() => replies.Fail(NbdOptionReply.ErrorUnknown, "there is no such export");
 
     private void FailBroken(OptionData data)
     {

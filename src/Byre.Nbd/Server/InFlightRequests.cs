@@ -17,6 +17,7 @@ internal sealed class InFlightRequests(int maxRequests, long maxBytes, RequestFa
     private WakeEvent? wake;
     private long bytes;
     private int isWaiting;
+    private volatile bool isCut;
 
     /// <summary>How many have begun and were not taken yet.</summary>
     public int Count { get; private set; }
@@ -31,7 +32,13 @@ internal sealed class InFlightRequests(int maxRequests, long maxBytes, RequestFa
     {
         Count++;
         bytes += request.Held;
-        wake ??= new WakeEvent();
+        if (!TryMakeWake())
+        {
+            // Nothing could tell the thread that it has ended: the thread waits for it here.
+            Finish(request, operation.AsTask());
+            return;
+        }
+
         var awaiter = operation.ConfigureAwait(false).GetAwaiter();
         awaiter.UnsafeOnCompleted(() => Finish(request, awaiter));
     }
@@ -68,8 +75,15 @@ internal sealed class InFlightRequests(int maxRequests, long maxBytes, RequestFa
         }
     }
 
-    /// <summary>Ends a wait.</summary>
-    public void Wake() => wake?.Set();
+    /// <summary>The connection is to end: what has begun and can stop in between does so.</summary>
+    public bool IsCut => isCut;
+
+    /// <summary>Ends a wait: the connection is to end.</summary>
+    public void Cut()
+    {
+        isCut = true;
+        wake?.Set();
+    }
 
     /// <summary>Gives the event back; only while none is in flight.</summary>
     public void Dispose()
@@ -88,6 +102,33 @@ internal sealed class InFlightRequests(int maxRequests, long maxBytes, RequestFa
         }
 
         return events;
+    }
+
+    private bool TryMakeWake()
+    {
+        try
+        {
+            wake ??= new WakeEvent();
+            return true;
+        }
+        catch (IOException)
+        {
+            return false; // the system has no descriptors left
+        }
+    }
+
+    private void Finish(PendingRequest request, Task operation)
+    {
+        try
+        {
+            operation.GetAwaiter().GetResult();
+        }
+        catch (Exception e)
+        {
+            request.Error = failures.Explain(e, request.Header);
+        }
+
+        done.Enqueue(request);
     }
 
     private void Finish(PendingRequest request, in ConfiguredValueTaskAwaitable.ConfiguredValueTaskAwaiter ended)

@@ -20,13 +20,14 @@ public sealed class NbdServer : IAsyncDisposable
 
     private readonly ConcurrentDictionary<long, ServerConnection> connections = new();
     private readonly TaskCompletionSource idleAfterFirst = new(TaskCreationOptions.RunContinuationsAsynchronously);
-    private readonly ConnectionThreads threads = new();
+    private readonly ConnectionThreads threads;
     private readonly ConnectionWatcher watcher;
     private long lastId;
     private int count;
     private int negotiating;
     private int hadClient;
     private int isDisposed;
+    private long nextLook; // only of the watcher's thread
     private volatile bool isEnding;
 
     /// <summary>Makes a server without exports, which listens nowhere yet.</summary>
@@ -34,10 +35,19 @@ public sealed class NbdServer : IAsyncDisposable
     /// <exception cref="ArgumentOutOfRangeException">A number in the options is out of its range.</exception>
     /// <exception cref="IOException">The system has no descriptors left.</exception>
     public NbdServer(NbdServerOptions options)
+        : this(options, startThread: null)
+    {
+    }
+
+    /// <summary>Makes a server whose connections run on threads that somebody else starts.</summary>
+    /// <param name="options">What it offers and bears.</param>
+    /// <param name="startThread">Starts a thread; null for the system's.</param>
+    internal NbdServer(NbdServerOptions options, Action<ThreadStart>? startThread)
     {
         ArgumentNullException.ThrowIfNull(options);
         options.Validate();
         Options = options;
+        threads = new ConnectionThreads(startThread);
         watcher = new ConnectionWatcher(this);
     }
 
@@ -205,12 +215,13 @@ public sealed class NbdServer : IAsyncDisposable
     /// <summary>Ends the connections whose handshake takes too long.</summary>
     internal void EndLateHandshakes()
     {
-        if (!IsNegotiating)
+        var now = Environment.TickCount64;
+        if (!IsNegotiating || now < nextLook)
         {
             return;
         }
 
-        var now = Environment.TickCount64;
+        nextLook = now + ConnectionWatcher.TickMilliseconds; // not for every event: it is a walk over all connections
         foreach (var connection in connections.Values)
         {
             if (!connection.HasNegotiated && connection.Deadline <= now)

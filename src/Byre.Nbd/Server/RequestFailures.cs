@@ -16,7 +16,7 @@ internal sealed class RequestFailures(string exportName, Action<string>? log)
             BlockException { Code: ErrorCode.NotSupported } => request.Command == NbdCommand.WriteZeroes
                 && (request.Flags & NbdCommandFlags.FastZero) != 0 ? NbdError.NotSupported : NbdError.Invalid,
             BlockException block => NbdErrors.FromCode(block.Code, request.Command),
-            ObjectDisposedException => NbdError.Shutdown,
+            ObjectDisposedException or OperationCanceledException => NbdError.Shutdown,
             OutOfMemoryException => NbdError.NoMemory,
             _ => NbdError.Io,
         };

@@ -50,7 +50,7 @@ internal sealed class RequestRunner
         this.failures = failures;
         this.maxPayload = maxPayload;
         edge = export.Edge;
-        commands = new RangeCommands(export);
+        commands = new RangeCommands(export, inFlight);
         readHead = ReplyFrames.ReadHeadSize(style);
         sparse = style == NbdHeaderStyle.Simple ? null : new SparseReads(export, style);
     }

@@ -144,7 +144,7 @@ internal sealed class ServerConnection : IDisposable
             channel.ShutdownReceive();
         }
 
-        transmission?.Wake();
+        transmission?.Cut();
     }
 
     /// <summary>Ends the connection at once; requests in flight end, without a reply.</summary>
@@ -156,7 +156,7 @@ internal sealed class ServerConnection : IDisposable
             channel.Shutdown();
         }
 
-        transmission?.Wake();
+        transmission?.Cut();
     }
 
     /// <summary>Ends it. Called by the thread that runs it, or for one that is parked.</summary>

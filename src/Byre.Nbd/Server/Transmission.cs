@@ -84,8 +84,8 @@ internal sealed class Transmission : IDisposable
         }
     }
 
-    /// <summary>Ends a wait for requests in flight.</summary>
-    public void Wake() => inFlight.Wake();
+    /// <summary>Ends a wait for requests in flight: the connection is to end.</summary>
+    public void Cut() => inFlight.Cut();
 
     /// <summary>
     /// Waits for the requests in flight without answering them: their buffers are theirs until they end. Then gives
@@ -235,7 +235,7 @@ internal sealed class Transmission : IDisposable
             var rest = payload.Memory[here..];
             while (!rest.IsEmpty)
             {
-                var count = channel.Receive(rest.Span);
+                var count = inFlight.Count == 0 ? channel.Receive(rest.Span) : ReceiveOrDeliver(rest.Span);
                 if (count == 0)
                 {
                     isEnding = true; // what has not come in whole is not written
@@ -243,11 +243,6 @@ internal sealed class Transmission : IDisposable
                 }
 
                 rest = rest[Math.Max(0, count)..];
-                if (count < 0)
-                {
-                    DeliverEnded();
-                    replies.Send();
-                }
             }
 
             var whole = payload;
@@ -259,6 +254,21 @@ internal sealed class Transmission : IDisposable
         {
             payload?.Dispose();
         }
+    }
+
+    /// <summary>Receives what is there; where nothing is, waits, and sends the replies of what ends meanwhile.</summary>
+    /// <returns>As <see cref="SocketChannel.Receive(Span{byte})"/>.</returns>
+    private int ReceiveOrDeliver(Span<byte> buffer)
+    {
+        var count = channel.TryReceive(buffer);
+        if (count < 0)
+        {
+            inFlight.Wait(channel, reads: true, PatienceMilliseconds);
+        }
+
+        DeliverEnded();
+        replies.Send();
+        return count;
     }
 
     private bool BeginWithPayload(in NbdRequestHeader request)
