@@ -31,9 +31,15 @@ public sealed class ExportTable
         }
     }
 
-    /// <summary>Takes an export away. It completes when no request uses the export's edge any more.</summary>
+    /// <summary>
+    /// Takes an export away. It completes when no request uses the export's edge any more, which may be closed then. A client in
+    /// its handshake uses no export yet, and finds none under the name afterwards.
+    /// </summary>
     /// <param name="name">Its name.</param>
-    /// <param name="hard">Clients that use it are disconnected; their requests that have begun are ended first.</param>
+    /// <param name="hard">
+    /// False (safe): while clients use the export nothing happens, and the call fails at once; it waits for nobody.
+    /// True: clients that use it are disconnected, and their requests that have begun are waited for.
+    /// </param>
     /// <exception cref="BlockException">
     /// <see cref="ErrorCode.NotFound"/>: there is none; <see cref="ErrorCode.Busy"/>: clients use it, and it is not hard.
     /// </exception>
@@ -43,7 +49,7 @@ public sealed class ExportTable
         var export = Find(name) ?? throw new BlockException(ErrorCode.NotFound, $"There is no export '{name}'");
         if (!export.TryRemove(hard, out var unused))
         {
-            throw new BlockException(ErrorCode.Busy, $"Clients use the export '{name}'");
+            throw new BlockException(ErrorCode.Busy, $"The export '{name}' is in use by clients; only a hard removal disconnects them");
         }
 
         lock (gate)

@@ -10,8 +10,9 @@ namespace Byre.Nbd.Server;
 /// </summary>
 /// <param name="maxRequests">The most requests.</param>
 /// <param name="maxBytes">The most bytes of their buffers; one request is always taken.</param>
+/// <param name="budget">The memory of all clients; where it is used up, one request is in flight at a time.</param>
 /// <param name="failures">Says what a failure means to the client.</param>
-internal sealed class InFlightRequests(int maxRequests, long maxBytes, RequestFailures failures) : IDisposable
+internal sealed class InFlightRequests(int maxRequests, long maxBytes, MemoryBudget budget, RequestFailures failures) : IDisposable
 {
     private readonly ConcurrentQueue<PendingRequest> done = new();
     private WakeEvent? wake;
@@ -23,7 +24,7 @@ internal sealed class InFlightRequests(int maxRequests, long maxBytes, RequestFa
     public int Count { get; private set; }
 
     /// <summary>No further request should begin.</summary>
-    public bool IsFull => Count >= maxRequests || bytes >= maxBytes;
+    public bool IsFull => Count >= maxRequests || bytes >= maxBytes || (Count > 0 && budget.IsExhausted);
 
     /// <summary>Takes a request over that has not ended.</summary>
     /// <param name="request">The request.</param>
@@ -32,6 +33,7 @@ internal sealed class InFlightRequests(int maxRequests, long maxBytes, RequestFa
     {
         Count++;
         bytes += request.Held;
+        budget.Take(request.Counted);
         if (!TryMakeWake())
         {
             // Nothing could tell the thread that it has ended: the thread waits for it here.
@@ -54,6 +56,7 @@ internal sealed class InFlightRequests(int maxRequests, long maxBytes, RequestFa
 
         Count--;
         bytes -= request.Held;
+        budget.Return(request.Counted);
         return true;
     }
 

@@ -10,7 +10,10 @@ namespace Byre.Nbd.Server;
 /// An image, or a part of one, under a name. All of its clients use one edge, which belongs to the caller and has to live until
 /// the export is removed or its server is disposed.
 /// </summary>
-/// <remarks>Lock order: <c>gate</c> is a leaf.</remarks>
+/// <remarks>
+/// Once it was removed from a server no client can use it any more: what is to be shown again is a new export.
+/// Lock order: <c>gate</c> is a leaf.
+/// </remarks>
 public sealed class NbdExport
 {
     private readonly Lock gate = new();

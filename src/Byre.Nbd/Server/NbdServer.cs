@@ -47,6 +47,7 @@ public sealed class NbdServer : IAsyncDisposable
         ArgumentNullException.ThrowIfNull(options);
         options.Validate();
         Options = options;
+        Budget = new MemoryBudget(options.MaxTotalInFlightBytes);
         threads = new ConnectionThreads(startThread);
         watcher = new ConnectionWatcher(this);
     }
@@ -62,6 +63,9 @@ public sealed class NbdServer : IAsyncDisposable
 
     /// <summary>How many clients are connected, those in their handshake included.</summary>
     public int ConnectionCount => Volatile.Read(ref count);
+
+    /// <summary>The memory that all clients share.</summary>
+    internal MemoryBudget Budget { get; }
 
     /// <summary>It is being disposed: nothing new begins.</summary>
     internal bool IsEnding => isEnding;

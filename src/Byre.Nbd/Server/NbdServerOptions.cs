@@ -20,6 +20,12 @@ public sealed record NbdServerOptions
     /// </summary>
     public long MaxInFlightBytes { get; init; } = 64 << 20;
 
+    /// <summary>
+    /// The most bytes that the requests of all clients together hold in buffers. Where they are used up nobody waits: each client
+    /// has one request in flight, long reads and writes go through a buffer of 256 KiB, and answers to BLOCK_STATUS are short.
+    /// </summary>
+    public long MaxTotalInFlightBytes { get; init; } = 1L << 30;
+
     /// <summary>The longest payload of a request or of a reply's data, in bytes: 64 KiB to 256 MiB.</summary>
     public int MaxPayload { get; init; } = NbdLimits.DefaultMaxPayload;
 
@@ -55,6 +61,7 @@ public sealed record NbdServerOptions
         ArgumentOutOfRangeException.ThrowIfLessThan(HandshakeLimit, TimeSpan.Zero);
         ArgumentOutOfRangeException.ThrowIfLessThan(MaxInFlightRequests, 1);
         ArgumentOutOfRangeException.ThrowIfLessThan(MaxInFlightBytes, 1);
+        ArgumentOutOfRangeException.ThrowIfNegative(MaxTotalInFlightBytes);
         ArgumentOutOfRangeException.ThrowIfLessThan(MaxPayload, 64 << 10);
         ArgumentOutOfRangeException.ThrowIfGreaterThan(MaxPayload, 256 << 20);
     }

@@ -1,5 +1,6 @@
 using System.Buffers;
 using Byre.Nbd.Protocol;
+using Byre.Storage;
 
 namespace Byre.Nbd.Server;
 
@@ -15,6 +16,12 @@ internal sealed class PendingRequest
     /// <summary>Bytes of buffers that it counts for.</summary>
     public long Held { get; set; }
 
+    /// <summary>Its reply should be short.</summary>
+    public bool IsFrugal { get; set; }
+
+    /// <summary>Bytes that the budget of all clients counts while it is in flight: those of no lease.</summary>
+    public long Counted { get; set; }
+
     /// <summary>The buffer that a write's data lie in, retained; or null.</summary>
     public SharedBuffer? Input { get; set; }
 
@@ -29,6 +36,10 @@ internal sealed class PendingRequest
 
     /// <summary>The bytes of <see cref="Payload"/> that are finished chunks; 0 where it holds something else.</summary>
     public int ChunkBytes { get; set; }
+
+    /// <summary>Rents the payload: within its lease, where it has one.</summary>
+    /// <param name="length">Bytes.</param>
+    public IMemoryOwner<byte> Rent(int length) => Payload = Payload is PayloadLease lease ? lease.Rent(length) : BufferPool.Rent(length);
 
     /// <summary>Lets go of all buffers.</summary>
     public void Release()

@@ -1,6 +1,5 @@
 using Byre.Nbd.Protocol;
 using Byre.Nodes;
-using Byre.Storage;
 
 namespace Byre.Nbd.Server;
 
@@ -18,6 +17,8 @@ internal sealed class RequestRunner
     private readonly NbdHeaderStyle style;
     private readonly ReplyQueue replies;
     private readonly InFlightRequests inFlight;
+    private readonly MemoryBudget budget;
+    private readonly PiecewiseTransfers pieces;
     private readonly RequestFailures failures;
     private readonly RangeCommands commands;
     private readonly StatusRunner? status;
@@ -31,6 +32,8 @@ internal sealed class RequestRunner
     /// <param name="status">Answers BLOCK_STATUS; null where the client has selected no metadata context.</param>
     /// <param name="replies">Where replies go.</param>
     /// <param name="inFlight">Where requests go that do not end at once.</param>
+    /// <param name="budget">The memory of all clients.</param>
+    /// <param name="pieces">Takes long transfers where that is used up.</param>
     /// <param name="failures">What failures mean.</param>
     /// <param name="maxPayload">The longest payload, in bytes.</param>
     public RequestRunner(
@@ -39,6 +42,8 @@ internal sealed class RequestRunner
         StatusRunner? status,
         ReplyQueue replies,
         InFlightRequests inFlight,
+        MemoryBudget budget,
+        PiecewiseTransfers pieces,
         RequestFailures failures,
         int maxPayload)
     {
@@ -47,6 +52,8 @@ internal sealed class RequestRunner
         this.status = status;
         this.replies = replies;
         this.inFlight = inFlight;
+        this.budget = budget;
+        this.pieces = pieces;
         this.failures = failures;
         this.maxPayload = maxPayload;
         edge = export.Edge;
@@ -90,7 +97,29 @@ internal sealed class RequestRunner
 
         input?.Retain();
         inFlight.Add(
-            new PendingRequest { Header = request, Held = input?.Memory.Length ?? data.Length, Input = input, Payload = payload }, operation);
+            new PendingRequest
+            {
+                Header = request,
+                Held = input?.Memory.Length ?? data.Length,
+                Counted = input is null ? 0 : data.Length,
+                Input = input,
+                Payload = payload,
+            },
+            operation);
+    }
+
+    /// <summary>Runs a WRITE whose payload is received and written in pieces.</summary>
+    /// <param name="request">The request.</param>
+    /// <returns>False where the client has gone before the payload was there.</returns>
+    public bool WriteInPieces(in NbdRequestHeader request)
+    {
+        if (!pieces.Write(request, CheckChange(request, request.Length, NbdCommandFlags.Fua | PayloadFlag), out var error))
+        {
+            return false;
+        }
+
+        Answer(request, error);
+        return true;
     }
 
     /// <summary>Runs any other request.</summary>
@@ -132,13 +161,25 @@ internal sealed class RequestRunner
     /// <summary>Makes the reply of a request that has ended.</summary>
     public void Deliver(PendingRequest request)
     {
-        if (request.Error != NbdError.None)
+        try
         {
-            request.Release();
-            Fail(request.Header, request.Error);
-            return;
+            if (request.Error == NbdError.None)
+            {
+                DeliverSuccess(request);
+            }
+            else
+            {
+                Fail(request.Header, request.Error);
+            }
         }
+        finally
+        {
+            request.Release(); // also where the connection has failed: what the queue has not taken goes back
+        }
+    }
 
+    private void DeliverSuccess(PendingRequest request)
+    {
         if (request.Pinned is { } pinned)
         {
             ReplyFrames.WriteReadHead(pinned.Memory.Span[request.PinnedStart..], style, request.Header);
@@ -161,8 +202,6 @@ internal sealed class RequestRunner
         {
             Answer(request.Header, NbdError.None);
         }
-
-        request.Release();
     }
 
     private NbdCommandFlags PayloadFlag => style == NbdHeaderStyle.Extended ? NbdCommandFlags.PayloadLength : 0;
@@ -198,7 +237,7 @@ internal sealed class RequestRunner
         {
             var (buffer, start) = replies.Pin(readHead + length);
             inFlight.Add(
-                new PendingRequest { Header = request, Held = readHead + length, Pinned = buffer, PinnedStart = start }, operation);
+                new PendingRequest { Header = request, Held = readHead + length, Counted = length, Pinned = buffer, PinnedStart = start }, operation);
             return;
         }
 
@@ -215,15 +254,20 @@ internal sealed class RequestRunner
 
     private void ReadLong(in NbdRequestHeader request, int length)
     {
-        var pending = new PendingRequest { Header = request, Held = length };
+        if (budget.TryLease(length) is not { } lease)
+        {
+            pieces.Read(request);
+            return;
+        }
+
+        var pending = new PendingRequest { Header = request, Held = length, Payload = lease };
         if (sparse is not null && (request.Flags & NbdCommandFlags.DontFragment) == 0)
         {
             Begin(pending, sparse.ReadAsync(pending));
             return;
         }
 
-        pending.Payload = BufferPool.Rent(length);
-        Begin(pending, edge.ReadAsync(export.Offset + (long)request.Offset, pending.Payload.Memory));
+        Begin(pending, edge.ReadAsync(export.Offset + (long)request.Offset, pending.Rent(length).Memory));
     }
 
     private void BlockStatus(in NbdRequestHeader request, ReadOnlySpan<byte> payload)
@@ -244,7 +288,8 @@ internal sealed class RequestRunner
             return;
         }
 
-        var pending = new PendingRequest { Header = request, Held = StatusRunner.MostHeld };
+        const long Held = StatusRunner.MostHeld;
+        var pending = new PendingRequest { Header = request, Held = Held, Counted = Held, IsFrugal = budget.IsExhausted };
         Begin(pending, status!.AnswerAsync(question!, pending));
     }
 
@@ -257,7 +302,7 @@ internal sealed class RequestRunner
         }
 
         var held = request.Command == NbdCommand.Cache ? RangeCommands.CachePiece : 0;
-        Begin(new PendingRequest { Header = request, Held = held }, commands.RunAsync(request));
+        Begin(new PendingRequest { Header = request, Held = held, Counted = held }, commands.RunAsync(request));
     }
 
     private void Begin(PendingRequest request, ValueTask operation)

@@ -42,6 +42,9 @@ internal sealed class ServerConnection : IDisposable
     /// <summary>The server's options.</summary>
     public NbdServerOptions Options => server.Options;
 
+    /// <summary>The memory of all of the server's clients.</summary>
+    public MemoryBudget Budget => server.Budget;
+
     /// <summary>The server's exports.</summary>
     public ExportTable Exports => server.Exports;
 

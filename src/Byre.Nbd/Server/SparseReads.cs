@@ -2,7 +2,6 @@ using System.Collections.Concurrent;
 using Byre.Nbd.Protocol;
 using Byre.Nbd.Server.Contexts;
 using Byre.Nodes;
-using Byre.Storage;
 
 namespace Byre.Nbd.Server;
 
@@ -38,8 +37,7 @@ internal sealed class SparseReads(NbdExport export, NbdHeaderStyle style)
         {
             if (!await mapping.FindHolesAsync(offset, length).ConfigureAwait(false))
             {
-                pending.Payload = BufferPool.Rent(length);
-                await export.Edge.ReadAsync(offset, pending.Payload.Memory).ConfigureAwait(false);
+                await export.Edge.ReadAsync(offset, pending.Rent(length).Memory).ConfigureAwait(false);
                 return;
             }
 
@@ -60,8 +58,7 @@ internal sealed class SparseReads(NbdExport export, NbdHeaderStyle style)
             total += head + (piece.IsHole ? sizeof(uint) : (int)piece.Length);
         }
 
-        var payload = BufferPool.Rent(total);
-        pending.Payload = payload;
+        var payload = pending.Rent(total);
         var at = 0;
         for (var i = 0; i < mapping.Pieces.Count; i++)
         {

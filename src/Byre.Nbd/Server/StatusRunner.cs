@@ -3,7 +3,6 @@ using System.Collections.Concurrent;
 using Byre.Nbd.Protocol;
 using Byre.Nbd.Server.Contexts;
 using Byre.Nodes;
-using Byre.Storage;
 
 namespace Byre.Nbd.Server;
 
@@ -19,6 +18,9 @@ internal sealed class StatusRunner(NbdExport export, NbdHeaderStyle style, IRead
 
     // All contexts of a reply together: 2 MiB of 64-bit descriptors.
     private const int MostExtents = 128 << 10;
+
+    // The same where the server's memory is used up: the client asks again for the rest.
+    private const int FewExtents = 2 << 10;
 
     private readonly ConcurrentBag<StatusQuestion> idle = [];
 
@@ -92,7 +94,7 @@ internal sealed class StatusRunner(NbdExport export, NbdHeaderStyle style, IRead
             await question.Walker.QueryAsync(
                 (long)pending.Header.Offset,
                 question.Length,
-                isOne ? 1 : Math.Max(1, MostExtents / question.Wanted.Count),
+                isOne ? 1 : Math.Max(1, (pending.IsFrugal ? FewExtents : MostExtents) / question.Wanted.Count),
                 isOne,
                 question.Wanted).ConfigureAwait(false);
             Frame(question.Wanted, pending);
@@ -114,8 +116,7 @@ internal sealed class StatusRunner(NbdExport export, NbdHeaderStyle style, IRead
             total += head + fixedPart + (reply.Count * each);
         }
 
-        pending.Payload = BufferPool.Rent(total);
-        var target = pending.Payload.Memory.Span;
+        var target = pending.Rent(total).Memory.Span;
         var type = style == NbdHeaderStyle.Extended ? NbdReplyType.BlockStatusExtended : NbdReplyType.BlockStatus;
         for (var i = 0; i < wanted.Count; i++)
         {

@@ -1,7 +1,6 @@
 using System.Buffers.Binary;
 using Byre.Nbd.Protocol;
 using Byre.Nbd.Transport;
-using Byre.Storage;
 
 namespace Byre.Nbd.Server;
 
@@ -31,6 +30,7 @@ internal sealed class Transmission : IDisposable
     private readonly SocketChannel channel;
     private readonly ReceiveBuffer input;
     private readonly NbdHeaderStyle style;
+    private readonly MemoryBudget budget;
     private readonly ReplyQueue replies;
     private readonly InFlightRequests inFlight;
     private readonly RequestRunner runner;
@@ -55,10 +55,12 @@ internal sealed class Transmission : IDisposable
         maxPayload = options.MaxPayload;
         var failures = new RequestFailures(export.Name, options.LogsFailedRequests ? options.Log : null);
         replies = new ReplyQueue(channel);
-        inFlight = new InFlightRequests(options.MaxInFlightRequests, options.MaxInFlightBytes, failures);
+        budget = connection.Budget;
+        inFlight = new InFlightRequests(options.MaxInFlightRequests, options.MaxInFlightBytes, budget, failures);
         var contexts = state.ContextsOf(export);
         var status = contexts.Count == 0 ? null : new StatusRunner(export, style, contexts, options.AlignContexts);
-        runner = new RequestRunner(export, style, status, replies, inFlight, failures, maxPayload);
+        var pieces = new PiecewiseTransfers(export, style, channel, input, replies, failures);
+        runner = new RequestRunner(export, style, status, replies, inFlight, budget, pieces, failures, maxPayload);
         channel.SetReceiveTimeout(TimeSpan.FromMilliseconds(PatienceMilliseconds));
     }
 
@@ -227,7 +229,13 @@ internal sealed class Transmission : IDisposable
     private void ReceiveLong(in NbdRequestHeader request, int length)
     {
         replies.Send();
-        var payload = BufferPool.Rent(length);
+        var payload = budget.TryLease(length)?.Rent(length);
+        if (payload is null)
+        {
+            isEnding = !runner.WriteInPieces(request);
+            return;
+        }
+
         try
         {
             var here = input.Available;

@@ -14,8 +14,12 @@ public sealed class HostileClientCollection;
 [Collection(nameof(HostileClientTests))]
 public class HostileClientTests
 {
-    // The server promises 2 s; a machine that is busy with other things gets more.
-    private static readonly TimeSpan EndingLimit = TimeSpan.FromSeconds(8);
+    /// <summary>
+    /// What the server promises, from the signal to the last thread's end. It is the server's own time: half a second is given to
+    /// clients that do not read, so that 1.5 s are left for a machine that is busy. One that was too busy for that once may try
+    /// again; a server that waits for its clients fails twice.
+    /// </summary>
+    private static readonly TimeSpan EndingLimit = TimeSpan.FromSeconds(2);
 
     private const long MemoryLimit = 256L << 20;
 
@@ -29,6 +33,13 @@ public class HostileClientTests
     public async Task A_client_that(string attack)
     {
         var attempt = HandshakeAttacks.All.TryGetValue(attack, out var one) ? one : RequestAttacks.All[attack];
+        var took = await WithstandAsync(attempt);
+        took = took < EndingLimit ? took : await WithstandAsync(attempt);
+        Assert.True(took < EndingLimit, took.ToString());
+    }
+
+    private static async Task<TimeSpan> WithstandAsync(Attack attempt)
+    {
         GC.Collect();
         var before = Environment.WorkingSet;
         await using var disk = new ServedDisk(attempt.Options, o => o with { ReadOnly = attempt.IsReadOnly });
@@ -38,14 +49,17 @@ public class HostileClientTests
         Serve(disk, attempt);
         var watch = Stopwatch.StartNew();
         await disk.Server.DisposeAsync();
-        Assert.True(watch.Elapsed < EndingLimit, watch.Elapsed.ToString());
+        var took = watch.Elapsed;
         Assert.Equal(0, disk.Server.ConnectionCount);
+        Assert.Equal(0, disk.Server.Budget.Used);
+        return took;
     }
 
     /// <summary>A client that connects, or has connected, just as the server ends is sent away and keeps nobody waiting.</summary>
     [Fact]
     public async Task Clients_that_connect_while_the_server_ends_do_not_hold_it()
     {
+        var slow = 0;
         for (var round = 0; round < 10; round++)
         {
             await using var disk = new ServedDisk();
@@ -62,7 +76,8 @@ public class HostileClientTests
             Thread.Sleep(round * 3);
             var watch = Stopwatch.StartNew();
             await disk.Server.DisposeAsync();
-            Assert.True(watch.Elapsed < EndingLimit, watch.Elapsed.ToString());
+            slow += watch.Elapsed < EndingLimit ? 0 : 1;
+            Assert.True(slow <= 1, watch.Elapsed.ToString());
             await stop.CancelAsync();
             await connecting;
             Assert.Equal(0, disk.Server.ConnectionCount);

@@ -68,6 +68,18 @@ internal sealed class ServedDisk : IAsyncDisposable
         return client;
     }
 
+    /// <summary>Ends the connections of all clients but one.</summary>
+    public void DropClients(RawClient exceptFor)
+    {
+        foreach (var client in clients)
+        {
+            if (client != exceptFor)
+            {
+                client.Dispose();
+            }
+        }
+    }
+
     public async ValueTask DisposeAsync()
     {
         var ending = Server.DisposeAsync().AsTask();

@@ -162,6 +162,38 @@ public class ServerLifeTests
         disk.Negotiate().Enter("other", NbdHeaderStyle.Simple);
     }
 
+    /// <summary>QEMU's mode=safe and mode=hard.</summary>
+    [Theory]
+    [InlineData(false)]
+    [InlineData(true)]
+    public async Task A_safe_removal_fails_while_clients_use_the_export_and_a_hard_one_disconnects_them(bool hard)
+    {
+        await using var disk = new ServedDisk();
+        var user = disk.Use(NbdHeaderStyle.Structured);
+        var looking = disk.Negotiate();
+        Assert.NotEqual(NbdOptionReply.ErrorUnknown, looking.Option(NbdOption.Info, GoData("disk"))[0].Reply);
+        if (hard)
+        {
+            await disk.Server.Exports.RemoveAsync("disk", hard: true).AsTask().WaitAsync(TimeSpan.FromSeconds(20));
+            user.ExpectEnd();
+        }
+        else
+        {
+            var failure = await Assert.ThrowsAsync<BlockException>(async () => await disk.Server.Exports.RemoveAsync("disk", hard: false));
+            Assert.Equal((ErrorCode.Busy, "The export 'disk' is in use by clients; only a hard removal disconnects them"), (failure.Code, failure.Message));
+            Assert.Equal(disk.Content[..100], user.Request(NbdCommand.Read, 0, 100).Data); // nobody was disturbed
+            disk.Negotiate().Enter("disk", NbdHeaderStyle.Simple); // and others may still come
+            Assert.Equal(2, disk.Export.ConnectionCount);
+            disk.DropClients(exceptFor: looking);
+            Assert.True(SpinWait.SpinUntil(() => disk.Export.ConnectionCount == 0, 20_000));
+            await disk.Server.Exports.RemoveAsync("disk", hard: false).AsTask().WaitAsync(TimeSpan.FromSeconds(20));
+        }
+
+        Assert.Empty(disk.Server.Exports.List());
+        Assert.Equal(NbdOptionReply.ErrorUnknown, looking.OptionOnce(NbdOption.Go, GoData("disk")));
+        Assert.Equal(0, disk.Export.ConnectionCount);
+    }
+
     [Fact]
     public async Task Removing_an_export_waits_for_its_requests()
     {
@@ -197,9 +229,19 @@ public class ServerLifeTests
         await disposal.WaitAsync(TimeSpan.FromSeconds(20));
     }
 
-    /// <summary>Clients that say nothing, or read nothing, cannot keep a server alive (CVE-2024-7409). It promises 2 s; a busy machine gets more.</summary>
+    /// <summary>
+    /// Clients that say nothing, or read nothing, cannot keep a server alive (CVE-2024-7409). It promises 2 s, of which it waits for
+    /// half a second; a machine that was too busy for that may try once more.
+    /// </summary>
     [Fact]
     public async Task Ending_takes_no_longer_for_clients_that_hold_on()
+    {
+        var took = await EndWithClientsThatHoldOnAsync();
+        took = took < TimeSpan.FromSeconds(2) ? took : await EndWithClientsThatHoldOnAsync();
+        Assert.True(took < TimeSpan.FromSeconds(2), took.ToString());
+    }
+
+    private static async Task<TimeSpan> EndWithClientsThatHoldOnAsync()
     {
         await using var disk = new ServedDisk();
         for (var i = 0; i < 30; i++)
@@ -217,22 +259,25 @@ public class ServerLifeTests
 
         var watch = Stopwatch.StartNew();
         await disk.Server.DisposeAsync();
-        Assert.True(watch.Elapsed < TimeSpan.FromSeconds(6), watch.Elapsed.ToString());
+        var took = watch.Elapsed;
         Assert.Equal(0, disk.Server.ConnectionCount);
+        return took;
     }
 
     [Theory]
     [InlineData(-1, 1, 1L, 65536)]
+    [InlineData(0, 1, 1L, 65536, -1)]
     [InlineData(0, 0, 1L, 65536)]
     [InlineData(0, 1, 0L, 65536)]
     [InlineData(0, 1, 1L, 65535)]
     [InlineData(0, 1, 1L, (256 << 20) + 1)]
-    public void Limits_out_of_range_are_refused(int connections, int requests, long bytes, int payload) =>
+    public void Limits_out_of_range_are_refused(int connections, int requests, long bytes, int payload, long all = 0) =>
         Assert.Throws<ArgumentOutOfRangeException>(() => new NbdServer(new NbdServerOptions
         {
             MaxConnections = connections,
             MaxInFlightRequests = requests,
             MaxInFlightBytes = bytes,
+            MaxTotalInFlightBytes = all,
             MaxPayload = payload,
         }));
 }
