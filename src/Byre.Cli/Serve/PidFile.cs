@@ -6,6 +6,16 @@ namespace Byre.Cli.Serve;
 /// <summary>--pid-file.</summary>
 internal static class PidFile
 {
+    /// <summary>Looks whether there is a place for it.</summary>
+    /// <exception cref="ImgFailure">There is none.</exception>
+    public static void Check(string path)
+    {
+        if (path.Length == 0 || (Path.GetDirectoryName(path) is { Length: > 0 } directory && !Directory.Exists(directory)))
+        {
+            throw new ImgFailure($"Could not create '{path}': No such file or directory");
+        }
+    }
+
     /// <summary>
     /// Writes this process's number and a line feed. Who reads the file sees all of it or what was there before: it is written
     /// beside its place and then put there. A pipe or device in its place is written to.

@@ -49,8 +49,8 @@ internal sealed record ServeOptions
     /// <summary>-b, or null.</summary>
     public string? Bind { get; private init; }
 
-    /// <summary>-p, or null.</summary>
-    public string? Port { get; private init; }
+    /// <summary>-p, or null; 0 lets the system choose.</summary>
+    public int? Port { get; private init; }
 
     /// <summary>The only client is on standard input and output.</summary>
     public bool IsStdio { get; private init; }
@@ -120,7 +120,7 @@ internal sealed record ServeOptions
             Device = given.Value("connect"),
             SocketPath = given.Value("socket"),
             Bind = given.Value("bind"),
-            Port = given.Value("port"),
+            Port = PortOf(given),
             IsStdio = given.Has("stdio"),
             MaxConnections = Number(given, "max-connections", clients),
             IsPersistent = given.Has("persistent"),
@@ -280,6 +280,19 @@ internal sealed record ServeOptions
         return int.TryParse(text, NumberStyles.None, CultureInfo.InvariantCulture, out var number)
             ? number
             : throw new ImgFailure($"invalid --{option} '{text}': it is a number from 0 to {int.MaxValue}");
+    }
+
+    private static int? PortOf(ImgArguments given)
+    {
+        if (given.Value("port") is not { } text)
+        {
+            return null;
+        }
+
+        var least = given.Has("list") ? 1 : 0;
+        return int.TryParse(text, NumberStyles.None, CultureInfo.InvariantCulture, out var port) && port >= least && port <= ushort.MaxValue
+            ? port
+            : throw new ImgFailure($"invalid port '{text}': it is a number from {least} to {ushort.MaxValue}");
     }
 
     private static string Only(ImgArguments given, string otherwise) =>

@@ -21,6 +21,16 @@ internal sealed class ServeRun(ServeOptions options, ObjectStore objects, Action
         {
             var security = options.TlsCredentials is { } id ? objects.TlsServer(id) : null;
             var authorize = options.TlsAuthorization is { } rules ? objects.Authorization(rules) : null;
+            if (!options.IsStdio)
+            {
+                ServeSockets.Check(options);
+            }
+
+            if (options.PidFile is { } place)
+            {
+                PidFile.Check(place);
+            }
+
             foreach (var wanted in options.Exports)
             {
                 exports.Add(await OpenExport.OpenAsync(wanted, objects, tell, severalConnections: options.MaxConnections != 1).ConfigureAwait(false));

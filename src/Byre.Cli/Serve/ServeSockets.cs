@@ -22,6 +22,33 @@ internal sealed class ServeSockets : IDisposable
     /// <summary>The sockets; whoever listens to them disposes them.</summary>
     public IReadOnlyList<Socket> Sockets => sockets;
 
+    /// <summary>
+    /// Refuses what cannot be listened to, as far as that can be told without a socket: before images are opened for nothing.
+    /// </summary>
+    /// <exception cref="ImgFailure">It cannot; one line.</exception>
+    public static void Check(ServeOptions options)
+    {
+        if (HandedOver() > 0)
+        {
+            if (options.SocketPath is not null || options.Bind is not null || options.Port is not null || options.SelinuxLabel is not null || options.Device is not null)
+            {
+                throw new ImgFailure("a socket was handed over (LISTEN_FDS): --socket, --bind, --port, --selinux-label and --connect do not go with that");
+            }
+
+            return;
+        }
+
+        Labelled(options.SelinuxLabel, static () => { });
+        if (options.SocketPath is { } path)
+        {
+            UnixListener.Check(path);
+        }
+        else if (options.Bind is { } host)
+        {
+            Resolve(host);
+        }
+    }
+
     /// <summary>Opens them, or takes those that systemd or another program hands over. Those that are opened do not listen yet.</summary>
     /// <exception cref="ImgFailure">They cannot be opened; one line.</exception>
     public static ServeSockets Open(ServeOptions options)
@@ -31,11 +58,16 @@ internal sealed class ServeSockets : IDisposable
         {
             if (HandedOver() is var count and > 0)
             {
-                result.TakeOver(count, options);
+                foreach (var name in (ReadOnlySpan<string>)["LISTEN_PID", "LISTEN_FDS", "LISTEN_FDNAMES"])
+                {
+                    Environment.SetEnvironmentVariable(name, null);
+                }
+
+                result.TakeOver(count);
             }
             else
             {
-                Labelled(options.SelinuxLabel, () => result.Open(options.SocketPath, options.Bind, options.Port));
+                Labelled(options.SelinuxLabel, () => result.Open(options.SocketPath, options.Bind, options.Port ?? NbdLimits.DefaultPort));
             }
 
             return result;
@@ -76,25 +108,11 @@ internal sealed class ServeSockets : IDisposable
     {
         static int Read(string name) =>
             int.TryParse(Environment.GetEnvironmentVariable(name), NumberStyles.None, CultureInfo.InvariantCulture, out var number) ? number : 0;
-        var count = Read("LISTEN_PID") == Environment.ProcessId || Environment.GetEnvironmentVariable("LISTEN_PID") == BackgroundServer.SamePid ? Read("LISTEN_FDS") : 0;
-        if (count > 0)
-        {
-            foreach (var name in (ReadOnlySpan<string>)["LISTEN_PID", "LISTEN_FDS", "LISTEN_FDNAMES"])
-            {
-                Environment.SetEnvironmentVariable(name, null);
-            }
-        }
-
-        return count;
+        return Read("LISTEN_PID") == Environment.ProcessId || Environment.GetEnvironmentVariable("LISTEN_PID") == BackgroundServer.SamePid ? Read("LISTEN_FDS") : 0;
     }
 
-    private void TakeOver(int count, ServeOptions options)
+    private void TakeOver(int count)
     {
-        if (options.SocketPath is not null || options.Bind is not null || options.Port is not null || options.SelinuxLabel is not null || options.Device is not null)
-        {
-            throw new ImgFailure("a socket was handed over (LISTEN_FDS): --socket, --bind, --port, --selinux-label and --connect do not go with that");
-        }
-
         for (var i = 0; i < count; i++)
         {
             try
@@ -108,7 +126,7 @@ internal sealed class ServeSockets : IDisposable
         }
     }
 
-    private void Open(string? path, string? host, string? port)
+    private void Open(string? path, string? host, int number)
     {
         if (path is not null)
         {
@@ -118,7 +136,6 @@ internal sealed class ServeSockets : IDisposable
             return;
         }
 
-        var number = Port(port);
         foreach (var address in Resolve(host ?? "0.0.0.0"))
         {
             sockets.Add(Open(new IPEndPoint(address, number)));
@@ -127,18 +144,6 @@ internal sealed class ServeSockets : IDisposable
                 break; // the system chooses one
             }
         }
-    }
-
-    private static int Port(string? text)
-    {
-        if (text is null)
-        {
-            return NbdLimits.DefaultPort;
-        }
-
-        return int.TryParse(text, NumberStyles.None, CultureInfo.InvariantCulture, out var port) && port <= ushort.MaxValue
-            ? port
-            : throw new ImgFailure($"invalid port '{text}': it is a number from 0 to 65535");
     }
 
     private static IPAddress[] Resolve(string host)

@@ -22,7 +22,7 @@ internal static class ServerListing
     /// <exception cref="ImgFailure">The server cannot be asked.</exception>
     public static async Task<int> RunAsync(ServeOptions options, ObjectStore objects, TextWriter output)
     {
-        var address = options.SocketPath is { } path ? NbdAddress.Unix(path) : NbdAddress.Tcp(options.Bind ?? "127.0.0.1", Port(options.Port));
+        var address = options.SocketPath is { } path ? NbdAddress.Unix(path) : NbdAddress.Tcp(options.Bind ?? "127.0.0.1", options.Port ?? NbdLimits.DefaultPort);
         var client = await NbdClient.ConnectAsync(new NbdClientOptions
         {
             Address = address,
@@ -143,17 +143,5 @@ internal static class ServerListing
             .Append((state & NbdInitialState.Sparse) != 0 ? " sparse" : "")
             .Append((state & NbdInitialState.Zero) != 0 ? " zero" : "")
             .Append('\n');
-    }
-
-    private static int Port(string? text)
-    {
-        if (text is null)
-        {
-            return NbdLimits.DefaultPort;
-        }
-
-        return int.TryParse(text, NumberStyles.None, CultureInfo.InvariantCulture, out var port) && port is > 0 and <= ushort.MaxValue
-            ? port
-            : throw new ImgFailure($"invalid port '{text}': it is a number from 1 to 65535");
     }
 }

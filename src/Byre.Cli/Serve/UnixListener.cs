@@ -28,18 +28,36 @@ internal sealed unsafe partial class UnixListener : IDisposable
     /// <summary>The socket; belongs to whoever listens to it.</summary>
     public Socket Socket { get; }
 
+    /// <summary>Looks whether a socket could be made there; nothing is changed.</summary>
+    /// <param name="path">The path.</param>
+    /// <exception cref="ImgFailure">None could; the message names the path.</exception>
+    public static void Check(string path)
+    {
+        var length = Encoding.UTF8.GetByteCount(path);
+        if (length > MostPathBytes)
+        {
+            throw new ImgFailure($"the path of a socket has at most {MostPathBytes} bytes, and '{path}' has {length}");
+        }
+
+        if (Path.GetDirectoryName(path) is { Length: > 0 } directory && !Directory.Exists(directory))
+        {
+            throw new ImgFailure($"Failed to bind a socket to '{path}': No such file or directory");
+        }
+
+        if (File.Exists(path) && !IsSocket(path))
+        {
+            throw new ImgFailure($"'{path}' exists and is no socket: it is left as it is");
+        }
+    }
+
     /// <summary>Binds.</summary>
     /// <param name="path">The path.</param>
     /// <exception cref="ImgFailure">It cannot listen there; the message names the path.</exception>
     public static UnixListener Open(string path)
     {
-        var bytes = Encoding.UTF8.GetBytes(path);
-        if (bytes.Length > MostPathBytes)
-        {
-            throw new ImgFailure($"the path of a socket has at most {MostPathBytes} bytes, and '{path}' has {bytes.Length}");
-        }
-
+        Check(path);
         RemoveOld(path);
+        var bytes = Encoding.UTF8.GetBytes(path);
 
         // Not by the runtime's own call: its sockets remove the path they were bound to, whoever has bound it meanwhile.
         var address = stackalloc byte[2 + MostPathBytes + 1];
@@ -77,17 +95,10 @@ internal sealed unsafe partial class UnixListener : IDisposable
     {
         try
         {
-            if (!File.Exists(path))
+            if (File.Exists(path))
             {
-                return;
+                File.Delete(path);
             }
-
-            if (!IsSocket(path))
-            {
-                throw new ImgFailure($"'{path}' exists and is no socket: it is left as it is");
-            }
-
-            File.Delete(path);
         }
         catch (Exception e) when (e is IOException or UnauthorizedAccessException)
         {
