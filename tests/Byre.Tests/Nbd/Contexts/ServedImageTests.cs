@@ -48,6 +48,44 @@ public sealed class ServedImageTests : IDisposable
         Assert.Equal(expected, await AskAsync(served, context, 4 * Cluster));
     }
 
+    /// <summary>
+    /// Fast zeroes (WriteFlags.NoFallback) of a part of a cluster: the cluster reads as zeroes by what its backing layers say, or the
+    /// request is refused and nothing has changed.
+    /// </summary>
+    [Theory]
+    [InlineData("raw", false)]
+    [InlineData("qcow2", false)]
+    [InlineData("qcow2", true)]
+    public async Task Fast_zeroes_of_a_part_succeed_where_the_layers_below_are_zero(string baseFormat, bool hasMiddle)
+    {
+        await MakeAsync("base", baseFormat, 4 * Cluster);
+        await using (var image = await OpenAsync("base", baseFormat))
+        {
+            await image.Edge.WriteAsync(0, Enumerable.Repeat((byte)'A', Cluster).ToArray());
+        }
+
+        await MakeAsync("middle", "qcow2", 3 * Cluster, "base", baseFormat); // ends early: zeroes behind it
+        await MakeAsync("top", "qcow2", 4 * Cluster, hasMiddle ? "middle" : "base", hasMiddle ? "qcow2" : baseFormat);
+        await using var top = await OpenAsync("top");
+        var before = new byte[4 * Cluster];
+        await top.Edge.ReadAsync(0, before);
+        foreach (var (offset, length) in new[] { (100, 50), (Cluster - 1, 2), (0, 4096) })
+        {
+            var failure = await Assert.ThrowsAsync<BlockException>(async () => await top.Edge.WriteZeroesAsync(offset, length, WriteFlags.NoFallback));
+            Assert.Equal(ErrorCode.NotSupported, failure.Code);
+        }
+
+        foreach (var (offset, length) in new[] { (Cluster + 100, 50), ((2 * Cluster) - 5, 10), ((3 * Cluster) + 512, Cluster - 512) })
+        {
+            await top.Edge.WriteZeroesAsync(offset, length, WriteFlags.NoFallback);
+        }
+
+        var after = new byte[4 * Cluster];
+        await top.Edge.ReadAsync(0, after);
+        Assert.True(after.AsSpan().SequenceEqual(before));
+        Assert.Equal($"{Cluster}:2 {3 * Cluster}:1", (await AskAsync(top, "qemu:allocation-depth", 4 * Cluster)).Replace($"{Cluster}:{(hasMiddle ? 3 : 2)} ", $"{Cluster}:2 ", StringComparison.Ordinal));
+    }
+
     [Fact]
     public async Task An_empty_image_of_16_tib_is_one_extent_at_once()
     {

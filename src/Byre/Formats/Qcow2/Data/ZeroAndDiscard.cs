@@ -26,7 +26,7 @@ internal sealed class ZeroAndDiscard(
         {
             // A part of a subcluster: it is enough if all of that reads as zeroes already, and goes on to over another backing file.
             var (first, last) = (guest & -map.SubclusterSize, (end + map.SubclusterSize - 1) & -map.SubclusterSize);
-            if ((!map.CanFlagZero && backing is not null) || !await reads.IsZeroAsync(first, Math.Min(imageLength(), last)).ConfigureAwait(false))
+            if ((!map.CanFlagZero && backing is not null) || !await IsZeroAsync(first, Math.Min(imageLength(), last)).ConfigureAwait(false))
             {
                 return false;
             }
@@ -60,6 +60,25 @@ internal sealed class ZeroAndDiscard(
         }
 
         await ChangeAsync(guest, whole, (at, stop) => FlagZeroAsync(at, stop, mayUnmap), flagsZero: true).ConfigureAwait(false);
+        return true;
+    }
+
+    /// <summary>All of a range reads as zeroes, by what the tables of this layer and of those below say.</summary>
+    private async ValueTask<bool> IsZeroAsync(long start, long end)
+    {
+        while (start < end)
+        {
+            var run = await map.FindAsync(start, end - start).ConfigureAwait(false);
+            var isAbsent = run.Kind is SubclusterKind.UnallocatedPlain or SubclusterKind.UnallocatedAllocated;
+            if (!reads.IsZero(run.Kind, start)
+                && !(isAbsent && await BackingZeroes.AreThereAsync(backing!, start, start + run.Length).ConfigureAwait(false)))
+            {
+                return false;
+            }
+
+            start += run.Length;
+        }
+
         return true;
     }
 
