@@ -12,6 +12,17 @@ namespace Byre.Nbd.Tls;
 /// <param name="OnlyStrong">Ciphers with keys of 256 bits only.</param>
 internal sealed record TlsPriority(int LeastVersion, int MostVersion, bool OnlyStrong)
 {
+    // How what can be added begins: ciphers, exchanges of keys, and so on. All that is good of them is offered in any case.
+    private static readonly string[] Addable =
+    [
+        "AES-", "CHACHA20-", "CAMELLIA-", "ARCFOUR-128", "3DES-CBC", "CIPHER-ALL", "ECDHE-", "DHE-", "RSA", "PSK", "ANON-", "KX-ALL", "SHA", "AEAD", "MD5",
+        "MAC-ALL", "COMP-", "CTYPE-", "SIGN-", "CURVE-", "GROUP-",
+    ];
+
+    // What can be taken away, as it is never offered.
+    private static readonly string[] NeverOffered =
+        ["ARCFOUR-128", "3DES-CBC", "CAMELLIA-", "MD5", "RSA", "DHE-DSS", "ANON-", "SRP", "COMP-ALL", "COMP-DEFLATE", "CTYPE-OPENPGP"];
+
     /// <summary>What is offered when nothing is said.</summary>
     public static TlsPriority Default { get; } = new(LibSsl.Tls12, LibSsl.Tls13, OnlyStrong: false);
 
@@ -49,14 +60,15 @@ internal sealed record TlsPriority(int LeastVersion, int MostVersion, bool OnlyS
         {
             "NORMAL" or "PERFORMANCE" or "PFS" or "SECURE128" => false,
             "SECURE192" or "SECURE256" => true,
-            _ when level.StartsWith('@') => false,
+            _ when level.StartsWith('@') => level.Split(',')[1..].Any(fallback => fallback is "SECURE192" or "SECURE256"),
             _ => throw Refused(text, $"it begins with '{level}', not with NORMAL, PERFORMANCE, PFS, SECURE128, SECURE192 or SECURE256"),
         };
         var (has12, has13) = (true, true);
         foreach (var word in words.AsSpan(1))
         {
             var adds = word.StartsWith('+');
-            switch (word.TrimStart('+', '-', '!'))
+            var item = word.Length > 0 && word[0] is '+' or '-' or '!' ? word[1..] : "";
+            switch (item)
             {
                 case "VERS-TLS1.2":
                     has12 = adds;
@@ -68,15 +80,11 @@ internal sealed record TlsPriority(int LeastVersion, int MostVersion, bool OnlyS
                     (has12, has13) = (adds, adds);
                     break;
                 case "VERS-TLS1.1" or "VERS-TLS1.0" or "VERS-SSL3.0" or "VERS-DTLS-ALL" or "VERS-DTLS1.0" or "VERS-DTLS1.2":
-                case "%NO_TICKETS" or "%SERVER_PRECEDENCE" or "%SAFE_RENEGOTIATION" or "":
+                case "" when word is "" or "%NO_TICKETS" or "%SERVER_PRECEDENCE" or "%SAFE_RENEGOTIATION":
+                case not "" when Array.Exists(adds ? Addable : NeverOffered, known => item.StartsWith(known, StringComparison.Ordinal)):
                     break; // so it is in any case
                 default:
-                    if (!adds)
-                    {
-                        throw Refused(text, $"'{word}' cannot be done here; protocol versions can be taken away, and the level be chosen");
-                    }
-
-                    break;
+                    throw Refused(text, $"'{word}' cannot be done here; protocol versions can be taken away, and the level be chosen");
             }
         }
 
