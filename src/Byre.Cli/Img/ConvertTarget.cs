@@ -88,7 +88,7 @@ internal sealed class ConvertTarget
 
     /// <summary>What the image reads as when it is made is not known: it lies on a host device or in an NBD export, or its bytes are decrypted ones.</summary>
     public static bool IsUnknownWhenNew(BlockNode node) =>
-        node is LuksNode or FileNode { IsDevice: true } or NbdNode { IsKnownZero: false } || node.Children.Any(c => (c.Role & ChildRole.Backing) == 0 && IsUnknownWhenNew(c.Node));
+        node is LuksNode or FileNode { IsDevice: true } or NbdNode { WasZero: false } || node.Children.Any(c => (c.Role & ChildRole.Backing) == 0 && IsUnknownWhenNew(c.Node));
 
     private void CheckFormat()
     {

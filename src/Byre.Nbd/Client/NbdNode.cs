@@ -8,7 +8,7 @@ namespace Byre.Nbd.Client;
 /// An export of an NBD server as a node of the graph. Long requests are parted and go over several connections where the server
 /// allows it; a lost connection is made again (<see cref="NbdNodeOptions.ReconnectDelay"/>).
 /// </summary>
-public sealed class NbdNode : BlockNode, IKnownZero
+public sealed class NbdNode : BlockNode
 {
     private const int PartLength = 512 << 10;
     private const long LongestCompact = (1L << 32) - (64 << 10);
@@ -74,8 +74,11 @@ public sealed class NbdNode : BlockNode, IKnownZero
     /// <summary>How many connections there are now.</summary>
     public int ConnectionCount => link.Count;
 
-    /// <inheritdoc/>
-    public bool IsKnownZero =>
+    /// <summary>
+    /// The server said when it was opened that every byte read as zero, and nothing was written through this node since. Another
+    /// client may have written: it says something of a target that is the caller's alone, and nothing of what is to be read.
+    /// </summary>
+    public bool WasZero =>
         session.Facts.InitialState is { } state && (state & NbdInitialState.Zero) != 0 && !Volatile.Read(ref isChanged) && !link.WasLost;
 
     /// <summary>Connects to an export.</summary>

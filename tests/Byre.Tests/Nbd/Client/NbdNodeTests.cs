@@ -151,7 +151,7 @@ public sealed class NbdNodeTests
         });
         var node = await NbdNode.OpenAsync(new NbdNodeOptions { Client = server.Options });
         await using var edge = new BlockEdge(node, ChildRole.None, EdgeTests.Everything);
-        Assert.False(node.IsKnownZero);
+        Assert.False(node.WasZero);
     }
 
     [Fact]
@@ -164,11 +164,11 @@ public sealed class NbdNodeTests
         });
         var node = await NbdNode.OpenAsync(new NbdNodeOptions { Client = server.Options });
         await using var edge = new BlockEdge(node, ChildRole.None, EdgeTests.Everything);
-        Assert.True(node.IsKnownZero);
+        Assert.True(node.WasZero);
         await edge.WriteZeroesAsync(0, 4096);
-        Assert.True(node.IsKnownZero);
+        Assert.True(node.WasZero);
         await edge.WriteAsync(0, new byte[1]);
-        Assert.False(node.IsKnownZero);
+        Assert.False(node.WasZero);
     }
 
     [Fact]
