@@ -58,6 +58,9 @@ internal sealed class NbdLink : IAsyncDisposable
     /// <summary>A connection was lost since the link was opened: another server may be behind it now.</summary>
     public bool WasLost { get; private set; }
 
+    /// <summary>Told when a connection is lost; or null.</summary>
+    public StatusRest? Forgets { get; set; }
+
     /// <summary>Connects, again and again as long as the options say.</summary>
     /// <exception cref="BlockException">There is no connection, or the export cannot be used.</exception>
     public static async Task<NbdLink> OpenAsync(NbdNodeOptions options, CancellationToken cancellation)
@@ -326,6 +329,7 @@ internal sealed class NbdLink : IAsyncDisposable
             }
         }
 
+        Forgets?.Forget();
         foreach (var request in requests)
         {
             if (again && request.Attempts < MostAttempts)

@@ -28,6 +28,7 @@ public sealed class NbdNode : BlockNode
         this.link = link;
         session = link.Session;
         status = new NbdStatusSource(options, link, pool, rest);
+        link.Forgets = rest;
         var block = BlockOf(session);
         var longest = session.Style == NbdHeaderStyle.Extended ? long.MaxValue & ~((1L << 30) - 1) : LongestCompact;
         Limits = new BlockLimits
@@ -134,11 +135,11 @@ public sealed class NbdNode : BlockNode
     /// <inheritdoc/>
     public override ValueTask WriteAsync(long offset, ReadOnlyMemory<byte> data, WriteFlags flags)
     {
-        NoteChange();
+        Volatile.Write(ref isChanged, true);
         var fua = FuaOf(flags);
         return data.Length <= PartLength
-            ? Send(pool.Rent().Set(NbdCommand.Write, fua, offset, data.Length).With(data))
-            : SendParts(data.Length, (at, length) => pool.Rent().Set(NbdCommand.Write, fua, offset + at, length).With(data.Slice(at, length)));
+            ? Send(pool.Rent().Set(NbdCommand.Write, fua, offset, data.Length).With(data).Changing(rest))
+            : SendParts(data.Length, (at, length) => pool.Rent().Set(NbdCommand.Write, fua, offset + at, length).With(data.Slice(at, length)).Changing(rest));
     }
 
     /// <inheritdoc/>
@@ -151,7 +152,6 @@ public sealed class NbdNode : BlockNode
             return false;
         }
 
-        rest.Forget();
         var how = FuaOf(flags)
             | ((flags & WriteFlags.MayUnmap) == 0 ? NbdCommandFlags.NoHole : 0)
             | (fast ? NbdCommandFlags.FastZero : 0);
@@ -176,7 +176,7 @@ public sealed class NbdNode : BlockNode
             return;
         }
 
-        NoteChange();
+        Volatile.Write(ref isChanged, true);
         try
         {
             await SendRangeAsync(NbdCommand.Trim, NbdCommandFlags.None, offset, length).ConfigureAwait(false);
@@ -210,7 +210,7 @@ public sealed class NbdNode : BlockNode
         return status.AskAsync(offset, length, sink);
     }
 
-    /// <summary>A reader of the export's extents through all of its metadata contexts at once. It sees no later changes.</summary>
+    /// <summary>A reader of the export's extents through all of its metadata contexts at once.</summary>
     public NbdExtentReader ReadExtents() => new(
         async (offset, length, sink) =>
         {
@@ -219,7 +219,10 @@ public sealed class NbdNode : BlockNode
         },
         Length,
         session.MinimumBlock,
-        session.Style == NbdHeaderStyle.Extended ? long.MaxValue : LongestCompact);
+        session.Style == NbdHeaderStyle.Extended ? long.MaxValue : LongestCompact)
+    {
+        Changes = () => rest.Mark,
+    };
 
     /// <inheritdoc/>
     public override async ValueTask ResizeAsync(long length, Preallocation preallocation)
@@ -234,8 +237,8 @@ public sealed class NbdNode : BlockNode
             throw new BlockException(ErrorCode.NotSupported, $"The export of the NBD server at '{session.Server}' has {Length} bytes, and its length cannot be changed", session.Server);
         }
 
-        NoteChange();
-        await Send(pool.Rent().Set(NbdCommand.Resize, NbdCommandFlags.None, length, 0)).ConfigureAwait(false);
+        Volatile.Write(ref isChanged, true);
+        await Send(pool.Rent().Set(NbdCommand.Resize, NbdCommandFlags.None, length, 0).Changing(rest)).ConfigureAwait(false);
         session.Size = length;
     }
 
@@ -253,12 +256,6 @@ public sealed class NbdNode : BlockNode
 
     private NbdCommandFlags FuaOf(WriteFlags flags) =>
         (flags & WriteFlags.Fua) != 0 && session.Facts.Has(NbdTransmissionFlags.SendFua) ? NbdCommandFlags.Fua : NbdCommandFlags.None;
-
-    private void NoteChange()
-    {
-        Volatile.Write(ref isChanged, true);
-        rest.Forget();
-    }
 
     private ValueTask Send(NbdRequest request)
     {
@@ -321,14 +318,14 @@ public sealed class NbdNode : BlockNode
     {
         try
         {
-            await Send(pool.Rent().Set(command, flags, offset, length)).ConfigureAwait(false);
+            await Send(pool.Rent().Set(command, flags, offset, length).Changing(rest)).ConfigureAwait(false);
         }
         catch (BlockException e) when (length > session.MaxPayload && e.Code is ErrorCode.TooLarge or ErrorCode.Invalid)
         {
             for (var at = offset; at < offset + length;)
             {
                 var n = Math.Min(session.MaxPayload, offset + length - at);
-                await Send(pool.Rent().Set(command, flags, at, n)).ConfigureAwait(false);
+                await Send(pool.Rent().Set(command, flags, at, n).Changing(rest)).ConfigureAwait(false);
                 at += n;
             }
         }

@@ -22,6 +22,7 @@ internal sealed class NbdRequest : IValueTaskSource
     private bool isOver;
     private int halves;
     private int contextCount;
+    private StatusRest? changed;
 
     /// <summary>Makes one.</summary>
     /// <param name="home">Where it goes when its result was taken; null for nowhere.</param>
@@ -85,6 +86,7 @@ internal sealed class NbdRequest : IValueTaskSource
         Target = default;
         Payload = default;
         Sink = null;
+        changed = null;
         Attempts = 0;
         isWaitedFor = isOver = false;
         Restart();
@@ -114,6 +116,14 @@ internal sealed class NbdRequest : IValueTaskSource
         contextCount = contexts;
         ContextsWanted = ulong.MaxValue >> (64 - contexts);
         sink.Begin(Offset, contexts);
+        return this;
+    }
+
+    /// <summary>It changes the export: what is remembered of its extents is worthless from now on, and when it completes.</summary>
+    public NbdRequest Changing(StatusRest rest)
+    {
+        rest.Forget();
+        changed = rest;
         return this;
     }
 
@@ -211,6 +221,7 @@ internal sealed class NbdRequest : IValueTaskSource
 
     private void Complete()
     {
+        changed?.Forget();
         if (!isWaitedFor)
         {
             SetOutcome();

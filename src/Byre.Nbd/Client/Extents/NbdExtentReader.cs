@@ -6,7 +6,8 @@ namespace Byre.Nbd.Client.Extents;
 /// <summary>
 /// Reads an export's extents through all metadata contexts of a connection at once. Contexts may answer with extents of unequal
 /// lengths and reach unequally far: they are cut to a common length, and what one says beyond is kept, so that the server is
-/// asked again only where one of them has not said anything. One caller at a time.
+/// asked again only where one of them has not said anything. One caller at a time. What is kept is for one walk in ascending
+/// order: a step back begins a new walk, which asks anew, as others may have changed the export.
 /// </summary>
 public sealed class NbdExtentReader
 {
@@ -20,6 +21,8 @@ public sealed class NbdExtentReader
     private readonly long alignment;
     private readonly long maxLength;
     private readonly List<(string Name, ContextMemory Memory)> contexts = [];
+    private long walked;
+    private int changes;
 
     /// <summary>Makes a reader.</summary>
     /// <param name="ask">Asks the server.</param>
@@ -60,9 +63,13 @@ public sealed class NbdExtentReader
     /// <summary>How many questions the server was asked.</summary>
     public long Questions { get; private set; }
 
+    /// <summary>Counts the changes that the export's user makes, each of which makes worthless what is kept; or null.</summary>
+    internal Func<int>? Changes { get; init; }
+
     /// <summary>Forgets what is known: the export has changed.</summary>
     public void Forget()
     {
+        walked = 0;
         foreach (var (_, memory) in contexts)
         {
             memory.Clear();
@@ -71,7 +78,7 @@ public sealed class NbdExtentReader
 
     /// <summary>
     /// The extent that begins at an offset, as long as all contexts say the same, and as is known without a further question.
-    /// Best asked in ascending order: what lies behind the last answer is forgotten step by step.
+    /// To be asked in ascending order: at an offset below that of the call before, all that is known is forgotten.
     /// </summary>
     /// <param name="offset">First byte, inside of the export.</param>
     /// <param name="end">Where interest ends, above <paramref name="offset"/>; the extent is cut there.</param>
@@ -82,6 +89,13 @@ public sealed class NbdExtentReader
         ArgumentOutOfRangeException.ThrowIfGreaterThanOrEqual(offset, Size);
         ArgumentOutOfRangeException.ThrowIfLessThanOrEqual(end, offset);
         end = Math.Min(end, Size);
+        var now = Changes?.Invoke() ?? 0;
+        if (offset < walked || now != changes)
+        {
+            Forget();
+        }
+
+        (walked, changes) = (offset, now);
         if (!IsKnown(offset))
         {
             await AskAsync(offset, end).ConfigureAwait(false);

@@ -261,14 +261,15 @@ public sealed class NbdNodeTests
         }
 
         Assert.InRange(count, 256, 300);
-        Assert.Equal(1, asked);
+        Assert.InRange(asked, 1, 5); // of 37: what is remembered lasts for a tenth of a second, and the machine may be slow
+        var before = asked;
         extents.Reset(0, 8192);
         await edge.GetExtentsAsync(extents, ExtentPrecision.Layer);
-        Assert.Equal(2, asked);
+        Assert.Equal(before + 1, asked);
         await edge.WriteAsync(8192, new byte[1]);
         extents.Reset(8192, 8192);
         await edge.GetExtentsAsync(extents, ExtentPrecision.Layer);
-        Assert.Equal(3, asked);
+        Assert.Equal(before + 2, asked);
         Assert.Equal(new BlockExtent(8192, 4096, ExtentState.Data, ExtentFlags.None, 8192, node, 1), extents.Items[0]);
         Assert.Equal(new BlockExtent(12288, 4096, ExtentState.Zero, ExtentFlags.Hole, 12288, node, 1), extents.Items[1]);
     }

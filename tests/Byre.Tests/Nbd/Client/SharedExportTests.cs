@@ -58,4 +58,103 @@ public sealed class SharedExportTests
         Assert.All(reply.Items.ToArray(), extent => Assert.Equal(0u, extent.Flags));
         Assert.Equal(NbdInitialState.None, await InitialStateProbe.LookAsync(source));
     }
+
+    [Fact]
+    public async Task What_was_said_while_a_write_was_on_its_way_is_not_remembered_once_it_is_done()
+    {
+        using var server = new FakeServer(peer =>
+        {
+            peer.Handshake(NbdHeaderStyle.Extended);
+            var (write, _) = peer.ReadRequest();
+            var (status, _) = peer.ReadRequest();
+            peer.Status(status, 7, [(Size, 3)]);
+            peer.Done(write);
+            var (again, _) = peer.ReadRequest();
+            peer.Status(again, 7, [(Size - again.Offset, 0)]);
+            peer.WaitForEnd();
+        });
+        await using var node = await NbdNode.OpenAsync(new NbdNodeOptions { Client = server.Options });
+        var writing = node.WriteAsync(4096, new byte[4096], WriteFlags.None);
+        Assert.Equal(ExtentState.Zero, await StateAtAsync(node, 0));
+        await writing;
+        Assert.Equal(ExtentState.Data, await StateAtAsync(node, 4096));
+    }
+
+    [Fact]
+    public async Task What_was_said_before_a_connection_was_lost_is_not_remembered()
+    {
+        using var server = new FakeServer((index, peer) =>
+        {
+            peer.Handshake(NbdHeaderStyle.Extended);
+            var (status, _) = peer.ReadRequest();
+            if (index == 0)
+            {
+                peer.Status(status, 7, [(Size, 3)]);
+                peer.ReadRequest();
+                peer.Dispose();
+                return;
+            }
+
+            peer.Done(status); // the flush, sent again
+            (status, _) = peer.ReadRequest();
+            peer.Status(status, 7, [(Size - status.Offset, 0)]);
+            peer.WaitForEnd();
+        });
+        await using var node = await NbdNode.OpenAsync(new NbdNodeOptions { Client = server.Options, ReconnectDelay = TimeSpan.FromMinutes(1) });
+        Assert.Equal(ExtentState.Zero, await StateAtAsync(node, 0));
+        await node.SyncAsync();
+        Assert.Equal(ExtentState.Data, await StateAtAsync(node, 4096));
+    }
+
+    [Fact]
+    public async Task What_is_remembered_for_a_walk_does_not_last()
+    {
+        using var server = new FakeServer(Alternating);
+        await using var node = await NbdNode.OpenAsync(new NbdNodeOptions { Client = server.Options });
+        Assert.Equal(ExtentState.Zero, await StateAtAsync(node, 0));
+        await Task.Delay(300);
+        Assert.Equal(ExtentState.Data, await StateAtAsync(node, 4096));
+    }
+
+    [Fact]
+    public async Task A_reader_of_extents_asks_anew_after_a_change_and_on_a_new_walk()
+    {
+        using var server = new FakeServer(Alternating);
+        await using var node = await NbdNode.OpenAsync(new NbdNodeOptions { Client = server.Options });
+        var reader = node.ReadExtents();
+        Assert.True((await reader.AtAsync(0, 4096)).Zero);
+        Assert.True((await reader.AtAsync(4096, 8192)).Zero);
+        Assert.False((await reader.AtAsync(0, 4096)).Zero);
+        Assert.False((await reader.AtAsync(8192, 12288)).Zero);
+        await node.WriteAsync(8192, new byte[4096], WriteFlags.None);
+        Assert.True((await reader.AtAsync(12288, 16384)).Zero);
+        Assert.Equal(3, reader.Questions);
+    }
+
+    /// <summary>Calls everything zeroes, then data, then zeroes again, and so on.</summary>
+    private static void Alternating(FakePeer peer)
+    {
+        peer.Handshake(NbdHeaderStyle.Extended);
+        for (var flags = 3UL; ;)
+        {
+            var (request, _) = peer.ReadRequest();
+            if (request.Command == NbdCommand.BlockStatus)
+            {
+                peer.Status(request, 7, [(Size - request.Offset, flags)]);
+                flags ^= 3;
+            }
+            else
+            {
+                peer.Done(request);
+            }
+        }
+    }
+
+    private static async Task<ExtentState> StateAtAsync(NbdNode node, long offset)
+    {
+        var extents = new ExtentList();
+        extents.Reset(offset, 4096);
+        await node.GetExtentsAsync(extents, ExtentPrecision.Layer);
+        return Assert.Single(extents.Items.ToArray()).State;
+    }
 }
