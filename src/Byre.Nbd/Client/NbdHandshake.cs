@@ -13,6 +13,7 @@ namespace Byre.Nbd.Client;
 internal sealed class NbdHandshake(NbdOptionStream stream, NbdClientOptions options)
 {
     private const int MostExports = 65536;
+    private const int MostListed = 32 << 20; // bytes of names and descriptions
     private const int MostContexts = 4096;
     private const int MostInfos = 64;
     private const int MostSelected = 64;
@@ -126,18 +127,19 @@ internal sealed class NbdHandshake(NbdOptionStream stream, NbdClientOptions opti
         RequireFixed("a list of its exports");
         stream.SendOption(NbdOption.List, []);
         var exports = new List<NbdListedExport>();
-        while (true)
+        for (var listed = 0; ;)
         {
             var (reply, data) = stream.ReceiveReply(NbdOption.List);
+            listed += data.Length;
             switch (reply)
             {
                 case NbdOptionReply.Ack:
                     return exports;
-                case NbdOptionReply.Server when exports.Count < MostExports:
+                case NbdOptionReply.Server when exports.Count < MostExports && listed <= MostListed:
                     exports.Add(ReadExport(data));
                     break;
                 case NbdOptionReply.Server:
-                    throw stream.Broken($"it lists more than {MostExports} exports");
+                    throw stream.Broken(listed > MostListed ? $"its list of exports has more than {MostListed} bytes" : $"it lists more than {MostExports} exports");
                 default:
                     throw Failed("a list of its exports", NbdOption.List, reply, data);
             }

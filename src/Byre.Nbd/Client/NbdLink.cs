@@ -5,8 +5,9 @@ using Byre.Nodes;
 namespace Byre.Nbd.Client;
 
 /// <summary>
-/// The connections of one user to one export: more of them as requests pile up, new ones for those that are lost. What is
-/// sent may be sent again: every request does the same when it is done twice.
+/// The connections of one user to one export: more of them as requests pile up, new ones for those that are lost. What was
+/// sent is sent again: every request does the same when it is done twice. Only where no delay is set (nobody has asked for
+/// that) a change that may have reached the server is not: a server that lives may still do it, after what comes later.
 /// </summary>
 /// <remarks>Lock order: the gate, then a connection's. No request completes and nothing is awaited while the gate is held.</remarks>
 internal sealed class NbdLink : IAsyncDisposable
@@ -223,7 +224,7 @@ internal sealed class NbdLink : IAsyncDisposable
     /// <summary>What of a new session does not agree with what requests rely on.</summary>
     private string? Difference(NbdSession other)
     {
-        const NbdTransmissionFlags used = NbdTransmissionFlags.SendFlush | NbdTransmissionFlags.SendFua | NbdTransmissionFlags.SendTrim
+        const NbdTransmissionFlags used = NbdTransmissionFlags.CanMultiConn | NbdTransmissionFlags.SendFlush | NbdTransmissionFlags.SendFua | NbdTransmissionFlags.SendTrim
             | NbdTransmissionFlags.SendWriteZeroes | NbdTransmissionFlags.SendFastZero | NbdTransmissionFlags.SendResize;
         return other.Size != Session.Size ? $"it has {other.Size} bytes instead of {Session.Size}"
             : other.Facts.Has(NbdTransmissionFlags.ReadOnly) && !Session.Facts.Has(NbdTransmissionFlags.ReadOnly) ? "it is read-only"
@@ -276,7 +277,7 @@ internal sealed class NbdLink : IAsyncDisposable
             break;
         }
 
-        FailPaused(failure);
+        FailPaused(failure, ends: true); // who comes from now on begins anew
     }
 
     private void Resume()
@@ -292,13 +293,14 @@ internal sealed class NbdLink : IAsyncDisposable
         resumed.ForEach(Submit);
     }
 
-    private void FailPaused(BlockException failure)
+    private void FailPaused(BlockException failure, bool ends = false)
     {
         List<NbdRequest> failed;
         lock (gate)
         {
             failed = [.. paused];
             paused.Clear();
+            connecting = ends ? Task.CompletedTask : connecting;
         }
 
         foreach (var request in failed)
@@ -332,7 +334,7 @@ internal sealed class NbdLink : IAsyncDisposable
         Forgets?.Forget();
         foreach (var request in requests)
         {
-            if (again && request.Attempts < MostAttempts)
+            if (again && request.Attempts < MostAttempts && (options.ReconnectDelay > TimeSpan.Zero || !request.MayHaveChanged))
             {
                 request.Restart();
                 Submit(request);

@@ -61,6 +61,9 @@ internal sealed class NbdRequest : IValueTaskSource
     /// <summary>Its first byte may have been given to the socket.</summary>
     public bool IsBegun { get; set; }
 
+    /// <summary>It changes the export, and the server may have heard of it.</summary>
+    public bool MayHaveChanged => IsBegun && changed is not null;
+
     /// <summary>Which bytes of a read have come.</summary>
     public ReadCoverage Coverage { get; } = new();
 
@@ -88,7 +91,7 @@ internal sealed class NbdRequest : IValueTaskSource
         Sink = null;
         changed = null;
         Attempts = 0;
-        isWaitedFor = isOver = false;
+        IsBegun = isWaitedFor = isOver = false;
         Restart();
         return this;
     }

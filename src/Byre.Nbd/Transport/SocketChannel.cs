@@ -16,6 +16,8 @@ namespace Byre.Nbd.Transport;
 /// </remarks>
 public sealed class SocketChannel : IDisposable
 {
+    private const int QueueMilliseconds = 250;
+
     private readonly ChannelHandle handle;
     private int isShutDown;
 
@@ -69,34 +71,17 @@ public sealed class SocketChannel : IDisposable
     public static async Task<SocketChannel> ConnectAsync(EndPoint address, CancellationToken cancellation)
     {
         ArgumentNullException.ThrowIfNull(address);
-        var protocol = address.AddressFamily == AddressFamily.Unix ? ProtocolType.Unspecified : ProtocolType.Tcp;
-        var socket = new Socket(address.AddressFamily, SocketType.Stream, protocol);
-        try
+        while (true)
         {
-            // On a thread that waits: a socket that was connected asynchronously stays on the runtime's list (see TakeOver).
-            var registration = cancellation.Register(socket.Dispose);
-            await using (registration.ConfigureAwait(false))
+            try
             {
-                await Task.Run(() => socket.Connect(address), CancellationToken.None).ConfigureAwait(false);
+                return await ConnectOnceAsync(address, cancellation).ConfigureAwait(false);
             }
-
-            var channel = TakeOver(socket);
-            if (protocol == ProtocolType.Tcp)
+            catch (SocketException e) when (e.NativeErrorCode == SocketCalls.Again)
             {
-                channel.SetNoDelay();
-            }
-
-            return channel;
-        }
-        catch (Exception e)
-        {
-            socket.Dispose();
-            if (e is SocketException or ObjectDisposedException)
-            {
+                // Its queue is full: whoever listens takes nobody in now. The wait for that cannot be ended from outside.
                 cancellation.ThrowIfCancellationRequested();
             }
-
-            throw;
         }
     }
 
@@ -265,6 +250,48 @@ public sealed class SocketChannel : IDisposable
     }
 
     internal static IOException Failure(string call, int errno) => new($"{call}: {Marshal.GetPInvokeErrorMessage(errno)}");
+
+    private static async Task<SocketChannel> ConnectOnceAsync(EndPoint address, CancellationToken cancellation)
+    {
+        var isUnix = address.AddressFamily == AddressFamily.Unix;
+        var socket = new Socket(address.AddressFamily, SocketType.Stream, isUnix ? ProtocolType.Unspecified : ProtocolType.Tcp);
+        try
+        {
+            if (isUnix)
+            {
+                socket.SendTimeout = QueueMilliseconds;
+            }
+
+            // On a thread that waits: a socket that was connected asynchronously stays on the runtime's list (see TakeOver).
+            var registration = cancellation.Register(socket.Dispose);
+            await using (registration.ConfigureAwait(false))
+            {
+                await Task.Run(() => socket.Connect(address), CancellationToken.None).ConfigureAwait(false);
+            }
+
+            var channel = TakeOver(socket);
+            if (isUnix)
+            {
+                channel.SetSendTimeout(TimeSpan.Zero);
+            }
+            else
+            {
+                channel.SetNoDelay();
+            }
+
+            return channel;
+        }
+        catch (Exception e)
+        {
+            socket.Dispose();
+            if (e is SocketException or ObjectDisposedException)
+            {
+                cancellation.ThrowIfCancellationRequested();
+            }
+
+            throw;
+        }
+    }
 
     private void Shutdown(int how)
     {

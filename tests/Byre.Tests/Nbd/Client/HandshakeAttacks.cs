@@ -73,6 +73,8 @@ internal static class HandshakeAttacks
         ["lists a reply without a length"] = List(peer => peer.Reply(NbdOption.List, NbdOptionReply.Server, [0, 0]), "longer than the reply"),
         ["lists a name of 5000 bytes"] = List(peer => peer.Reply(NbdOption.List, NbdOptionReply.Server, new FakeBytes().U32(5000).Fill((byte)'x', 5000).Done), "5000 bytes"),
         ["lists exports without end"] = List(peer => Endless(peer, NbdOption.List, NbdOptionReply.Server, new FakeBytes().U32(1).Text("x").Done), "more than 65536"),
+        ["lists long exports without end"] = List(
+            peer => Endless(peer, NbdOption.List, NbdOptionReply.Server, new FakeBytes().U32(4096).Fill((byte)'x', 8192).Done), "more than 33554432 bytes"),
         ["lists contexts where exports were asked for"] = List(peer => peer.Reply(NbdOption.List, NbdOptionReply.MetaContext, new FakeBytes().U32(0).Text("a:b").Done), "type 4"),
     };
 

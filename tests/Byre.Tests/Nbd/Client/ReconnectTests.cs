@@ -207,4 +207,84 @@ public sealed class ReconnectTests
         await Assert.ThrowsAsync<BlockException>(() => NbdNode.OpenAsync(new NbdNodeOptions { Client = client, OpenTimeout = TimeSpan.FromSeconds(0.3) }));
         Assert.InRange(watch.Elapsed, TimeSpan.FromSeconds(0.2), TimeSpan.FromSeconds(10));
     }
+
+    [Theory]
+    [InlineData(false)]
+    [InlineData(true)]
+    public async Task No_request_is_forgotten_where_each_tries_to_connect_in_vain(bool blocking)
+    {
+        NbdNode node;
+        using (var server = new FakeServer(peer => peer.Handshake()))
+        {
+            node = await NbdNode.OpenAsync(new NbdNodeOptions { Client = server.Options, Blocking = blocking });
+        }
+
+        // One that comes while the last attempt is ending must begin another one.
+        await Task.WhenAll(Enumerable.Range(0, 4).Select(_ => Task.Run(async () =>
+        {
+            var bytes = new byte[512];
+            for (var i = 0; i < 500; i++)
+            {
+                await Assert.ThrowsAsync<BlockException>(async () => await node.ReadAsync(0, bytes));
+            }
+        }))).WaitAsync(TimeSpan.FromMinutes(2));
+        await node.DisposeAsync();
+    }
+
+    [Fact]
+    public async Task A_server_that_no_longer_keeps_its_connections_in_step_is_another_one()
+    {
+        using var server = new FakeServer((index, peer) =>
+        {
+            peer.Handshake(flags: index == 0 ? FakePeer.DefaultFlags | NbdTransmissionFlags.CanMultiConn : FakePeer.DefaultFlags);
+            peer.ReadRequest();
+            peer.Dispose();
+        });
+        await using var node = await NbdNode.OpenAsync(new NbdNodeOptions { Client = server.Options, ReconnectDelay = Long });
+        var e = await Assert.ThrowsAsync<BlockException>(() => node.ReadAsync(0, new byte[512]).AsTask().WaitAsync(TimeSpan.FromSeconds(30)));
+        Assert.Contains("can do less", e.Message, StringComparison.Ordinal);
+    }
+
+    [Theory]
+    [InlineData(0, false)]
+    [InlineData(60, true)]
+    public async Task A_change_that_may_have_reached_the_server_is_sent_again_only_where_that_was_asked_for(int delay, bool again)
+    {
+        var disk = new byte[1 << 20];
+        using var lose = new ManualResetEventSlim();
+        using var server = new FakeServer((index, peer) =>
+        {
+            peer.Handshake(flags: FakePeer.DefaultFlags | NbdTransmissionFlags.CanMultiConn);
+            if (index == 0)
+            {
+                // It holds on to what it is sent, until it leaves with all of it.
+                peer.ReadRequest();
+                lose.Wait(TimeSpan.FromSeconds(20));
+                peer.Dispose();
+            }
+
+            peer.Serve(disk);
+        });
+        await using var node = await NbdNode.OpenAsync(
+            new NbdNodeOptions { Client = server.Options, Connections = 2, ReconnectDelay = TimeSpan.FromSeconds(delay) });
+        var write = node.WriteAsync(0, new byte[] { 1 }, WriteFlags.None).AsTask();
+        for (var i = 0; i < 2000 && node.ConnectionCount < 2; i++)
+        {
+            await Task.WhenAny(node.ReadAsync(512, new byte[512]).AsTask(), Task.Delay(10));
+        }
+
+        Assert.Equal(2, node.ConnectionCount);
+        lose.Set();
+        if (again)
+        {
+            await write.WaitAsync(TimeSpan.FromSeconds(30));
+        }
+        else
+        {
+            await Assert.ThrowsAsync<BlockException>(() => write.WaitAsync(TimeSpan.FromSeconds(30)));
+        }
+
+        Assert.Equal(again ? 1 : 0, disk[0]);
+        await node.ReadAsync(512, new byte[512]);
+    }
 }

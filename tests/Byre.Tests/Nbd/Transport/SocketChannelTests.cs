@@ -153,4 +153,53 @@ public sealed class SocketChannelTests
         await Assert.ThrowsAsync<SocketException>(() => SocketChannel.ConnectAsync(new UnixDomainSocketEndPoint(path + ".none"), CancellationToken.None));
         File.Delete(path);
     }
+
+    [Fact]
+    public async Task The_wait_for_a_listener_that_takes_nobody_in_can_be_given_up()
+    {
+        var path = Path.Combine(Path.GetTempPath(), $"byre-{Environment.ProcessId}-{Random.Shared.Next()}.sock");
+        using var listening = new Socket(AddressFamily.Unix, SocketType.Stream, ProtocolType.Unspecified);
+        listening.Bind(new UnixDomainSocketEndPoint(path));
+        listening.Listen(1);
+        using var stop = new CancellationTokenSource();
+        var connecting = Enumerable.Range(0, 6).Select(_ => SocketChannel.ConnectAsync(new UnixDomainSocketEndPoint(path), stop.Token)).ToList();
+        await Task.Delay(600);
+        Assert.Contains(connecting, one => !one.IsCompleted);
+        await stop.CancelAsync();
+        foreach (var one in connecting)
+        {
+            try
+            {
+                using var channel = await one.WaitAsync(TimeSpan.FromSeconds(20));
+            }
+            catch (OperationCanceledException)
+            {
+                // It did not get in.
+            }
+        }
+
+        File.Delete(path);
+    }
+
+    [Fact]
+    public async Task Who_waits_for_a_listener_gets_in_when_it_takes_others_in()
+    {
+        var path = Path.Combine(Path.GetTempPath(), $"byre-{Environment.ProcessId}-{Random.Shared.Next()}.sock");
+        using var listening = new Socket(AddressFamily.Unix, SocketType.Stream, ProtocolType.Unspecified);
+        listening.Bind(new UnixDomainSocketEndPoint(path));
+        listening.Listen(1);
+        var connecting = Enumerable.Range(0, 6).Select(_ => SocketChannel.ConnectAsync(new UnixDomainSocketEndPoint(path), CancellationToken.None)).ToList();
+        await Task.Delay(600);
+        for (var i = 0; i < connecting.Count; i++)
+        {
+            using var theirs = await Task.Run(listening.Accept).WaitAsync(TimeSpan.FromSeconds(20));
+        }
+
+        foreach (var one in connecting)
+        {
+            (await one.WaitAsync(TimeSpan.FromSeconds(20))).Dispose();
+        }
+
+        File.Delete(path);
+    }
 }
