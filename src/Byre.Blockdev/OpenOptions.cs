@@ -57,6 +57,9 @@ public sealed record OpenOptions
     /// <summary>Host files do their I/O on the caller's thread.</summary>
     public bool BlockingIo { get; init; }
 
+    /// <summary>NBD servers are asked for the layers behind them too (<see cref="Byre.Nodes.BlockExtent.Behind"/>).</summary>
+    public bool LayersBehind { get; init; }
+
     /// <summary>The graph to open into, whose nodes options can refer to by name; null for a new one.</summary>
     public BlockGraph? Graph { get; init; }
 }

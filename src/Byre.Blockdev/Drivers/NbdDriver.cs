@@ -66,6 +66,7 @@ internal sealed class NbdDriver : IBlockDriver
                 ReconnectDelay = reconnect,
                 OpenTimeout = open,
                 AllocationContext = context,
+                MetaContexts = opening.Session.LayersBehind && context is null ? [NbdContextNames.AllocationDepth] : [],
                 Blocking = opening.Session.BlockingIo,
                 Owned = own,
             }).ConfigureAwait(false);

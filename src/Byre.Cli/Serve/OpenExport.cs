@@ -43,6 +43,7 @@ internal sealed class OpenExport : IAsyncDisposable
             Gate = OpenGate.AllowAll,
             Objects = objects,
             Warn = warn,
+            LayersBehind = wanted.HasDepth,
         };
         var image = await OpenAsync(wanted, options, wanted.CanResize).ConfigureAwait(false);
         if (!wanted.ReadOnly && !wanted.CanResize && EndsBehindFile(image.Edge))

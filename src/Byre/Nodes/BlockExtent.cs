@@ -8,8 +8,12 @@ namespace Byre.Nodes;
 /// <param name="HostOffset">Where the range begins in <paramref name="HostNode"/>, or -1.</param>
 /// <param name="HostNode">The node that stores the bytes (the child through which the layer keeps them), or null.</param>
 /// <param name="Depth">1 for the layer that was asked, 2 for its backing, ...; 0 for absent in the whole chain.</param>
+/// <param name="Behind">
+/// Where the layer is a server's that was asked for it: how many layers further down, behind the server, the one that decides
+/// lies; 0 for the server's own, and -1 where none behind it decides.
+/// </param>
 public readonly record struct BlockExtent(
-    long Start, long Length, ExtentState State, ExtentFlags Flags, long HostOffset, BlockNode? HostNode, int Depth)
+    long Start, long Length, ExtentState State, ExtentFlags Flags, long HostOffset, BlockNode? HostNode, int Depth, int Behind = 0)
 {
     /// <summary>The first byte after it.</summary>
     public long End => Start + Length;
@@ -22,7 +26,7 @@ public readonly record struct BlockExtent(
 
     /// <summary>This extent continues <paramref name="before"/>: the same answer, and the next host bytes.</summary>
     public bool Continues(in BlockExtent before) =>
-        Start == before.End && State == before.State && Flags == before.Flags && Depth == before.Depth
+        Start == before.End && State == before.State && Flags == before.Flags && Depth == before.Depth && Behind == before.Behind
         && ReferenceEquals(HostNode, before.HostNode)
         && (HostOffset < 0 ? before.HostOffset < 0 : before.HostOffset >= 0 && before.HostOffset + before.Length == HostOffset);
 

@@ -102,7 +102,7 @@ internal sealed class MappingCursor(BlockEdge edge)
             return;
         }
 
-        Depth = extent.Depth;
+        Depth = extent.Behind < 0 ? 0 : extent.Depth + extent.Behind;
         var isZero = extent.State == ExtentState.Zero;
         var isHole = (extent.Flags & ExtentFlags.Reserved) != 0
             || (extent.IsHole && !(isZero && extent.HostOffset >= 0 && storesData[extent.Depth - 1]));
