@@ -132,7 +132,7 @@ public partial class ServerFaultTests
         {
             if (Interlocked.Decrement(ref left) >= 0)
             {
-                throw new OutOfMemoryException();
+                throw new InsufficientMemoryException();
             }
 
             new Thread(work) { IsBackground = true }.Start();
