@@ -67,7 +67,7 @@ internal sealed class Handshake
                 }
             }
 
-            var count = connection.Input.Receive(connection.Channel, needed, Math.Max(needed, 4096));
+            var count = connection.Input.Receive(connection.Channel, needed, Math.Max(needed, 4096), patience: connection.Patience);
             if (count == 0)
             {
                 return ConnectionStep.Close;

@@ -67,6 +67,9 @@ public sealed class NbdServer : IAsyncDisposable
     /// <summary>The memory that all clients share.</summary>
     internal MemoryBudget Budget { get; }
 
+    /// <summary>Bounds how many threads look for requests without sleeping.</summary>
+    internal ReceivePatience.Lookers Lookers { get; } = new();
+
     /// <summary>It is being disposed: nothing new begins.</summary>
     internal bool IsEnding => isEnding;
 

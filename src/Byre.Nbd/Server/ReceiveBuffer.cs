@@ -43,13 +43,15 @@ internal sealed class ReceiveBuffer
     /// <param name="needed">So many bytes will be wanted in one piece, those that are there included.</param>
     /// <param name="capacity">The size of a new buffer; not less than needed.</param>
     /// <param name="limit">The most bytes to receive.</param>
+    /// <param name="patience">How it waits, or null to wait asleep.</param>
     /// <returns>How many bytes came; 0 at the end of the stream; -1 where the channel's time is over.</returns>
     /// <exception cref="IOException">The connection failed.</exception>
-    public int Receive(SocketChannel channel, int needed, int capacity, int limit = int.MaxValue)
+    public int Receive(SocketChannel channel, int needed, int capacity, int limit = int.MaxValue, ReceivePatience? patience = null)
     {
         MakeRoom(Math.Max(needed, Available + 1), Math.Max(needed, capacity));
         var free = buffer!.Memory.Span[end..];
-        var count = channel.Receive(free.Length > limit ? free[..limit] : free);
+        free = free.Length > limit ? free[..limit] : free;
+        var count = patience is null ? channel.Receive(free) : patience.Receive(channel, free);
         end += Math.Max(0, count);
         return count;
     }

@@ -23,6 +23,7 @@ internal sealed class ServerConnection : IDisposable
     {
         this.server = server;
         this.channel = channel;
+        Patience = new ReceivePatience(server.Lookers);
         Id = id;
         Deadline = server.Options.HandshakeLimit > TimeSpan.Zero
             ? Environment.TickCount64 + (long)server.Options.HandshakeLimit.TotalMilliseconds
@@ -44,6 +45,9 @@ internal sealed class ServerConnection : IDisposable
 
     /// <summary>The memory of all of the server's clients.</summary>
     public MemoryBudget Budget => server.Budget;
+
+    /// <summary>How its thread waits for what comes next.</summary>
+    public ReceivePatience Patience { get; }
 
     /// <summary>The server's exports.</summary>
     public ExportTable Exports => server.Exports;

@@ -330,7 +330,7 @@ internal sealed class Transmission : IDisposable
         // After a long write the next request's head is received alone, so that its payload needs no copying.
         var limit = expectsLong && toSkip == 0 && input.Available < headSize ? headSize - input.Available : int.MaxValue;
         expectsLong = false;
-        var count = input.Receive(channel, headSize + LongPayload, BufferSize, limit);
+        var count = input.Receive(channel, headSize + LongPayload, BufferSize, limit, connection.Patience);
         isEnding |= count == 0;
         return count >= 0 || inFlight.Count > 0;
     }
