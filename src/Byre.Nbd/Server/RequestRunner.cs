@@ -261,7 +261,7 @@ internal sealed class RequestRunner
         }
 
         var pending = new PendingRequest { Header = request, Held = length, Payload = lease };
-        if (sparse is not null && (request.Flags & NbdCommandFlags.DontFragment) == 0)
+        if (sparse is not null && (request.Flags & NbdCommandFlags.DontFragment) == 0 && !sparse.IsKnownData(request))
         {
             Begin(pending, sparse.ReadAsync(pending));
             return;

@@ -19,7 +19,22 @@ internal sealed class SparseReads(NbdExport export, NbdHeaderStyle style)
     // A shorter hole is not worth a chunk of its own.
     private const long LeastHole = 4096;
 
+    // How far beyond a read is looked for what the next ones will want, and how long that is believed: where data were and a
+    // hole is now, zeroes are sent as data, which is right and no more than slow.
+    private const long LookAhead = 32 << 20;
+    private const long BelievedMilliseconds = 100;
+
     private readonly ConcurrentBag<Mapping> mappings = [];
+    private volatile KnownData? known;
+
+    /// <summary>There are data and no holes in a range, as far as is known. Only the connection's thread asks.</summary>
+    /// <param name="request">A READ whose range lies in the export.</param>
+    public bool IsKnownData(in NbdRequestHeader request)
+    {
+        var offset = export.Offset + (long)request.Offset;
+        return known is { } data && offset >= data.Start && offset + (long)request.Length <= data.End
+            && Environment.TickCount64 - data.SeenAt <= BelievedMilliseconds;
+    }
 
     /// <summary>Reads, and leaves data or chunks in the request's payload.</summary>
     /// <param name="pending">The request, longer than a short read; its range lies in the export.</param>
@@ -37,6 +52,7 @@ internal sealed class SparseReads(NbdExport export, NbdHeaderStyle style)
         {
             if (!await mapping.FindHolesAsync(offset, length).ConfigureAwait(false))
             {
+                known = new KnownData(offset, mapping.DataEnd, Environment.TickCount64);
                 await export.Edge.ReadAsync(offset, pending.Rent(length).Memory).ConfigureAwait(false);
                 return;
             }
@@ -88,6 +104,9 @@ internal sealed class SparseReads(NbdExport export, NbdHeaderStyle style)
         /// <summary>The pieces, in order, without a gap.</summary>
         public List<(long Start, long Length, bool IsHole)> Pieces { get; } = [];
 
+        /// <summary>Where the data of a range without holes end, or later data of the same kind.</summary>
+        public long DataEnd { get; private set; }
+
         /// <summary>Cuts a range into pieces.</summary>
         /// <returns>False if none is a hole, or the mapping cannot be read: reading the data then says what is wrong.</returns>
         public async ValueTask<bool> FindHolesAsync(long offset, long length)
@@ -99,6 +118,7 @@ internal sealed class SparseReads(NbdExport export, NbdHeaderStyle style)
             }
             catch (BlockException)
             {
+                DataEnd = offset;
                 return false;
             }
         }
@@ -109,16 +129,20 @@ internal sealed class SparseReads(NbdExport export, NbdHeaderStyle style)
             hasHole = false;
             cursor.Begin();
             var end = offset + length;
+            var farEnd = Math.Max(end, Math.Min(edge.Length, end + LookAhead));
+            DataEnd = offset;
             var at = offset;
             for (var asked = 0; at < end && asked < MaxPieces; asked++)
             {
                 if (!cursor.TryMove(at))
                 {
-                    await cursor.MoveAsync(at, end).ConfigureAwait(false);
+                    await cursor.MoveAsync(at, farEnd).ConfigureAwait(false);
                 }
 
                 var next = Math.Min(cursor.End, end);
-                Add(at, next - at, (cursor.Allocation & NbdAllocation.Zero) != 0 && next - at >= LeastHole);
+                var isZero = (cursor.Allocation & NbdAllocation.Zero) != 0;
+                DataEnd = isZero ? DataEnd : cursor.End;
+                Add(at, next - at, isZero && next - at >= LeastHole);
                 at = next;
             }
 
@@ -140,4 +164,6 @@ internal sealed class SparseReads(NbdExport export, NbdHeaderStyle style)
             Pieces.Add((start, length, isHole));
         }
     }
+
+    private sealed record KnownData(long Start, long End, long SeenAt);
 }
