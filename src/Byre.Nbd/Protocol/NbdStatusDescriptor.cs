@@ -33,6 +33,21 @@ public readonly record struct NbdStatusDescriptor(ulong Length, ulong Flags)
         BinaryPrimitives.WriteUInt32BigEndian(target[4..], checked((uint)Flags));
     }
 
+    /// <summary>Writes several, one behind the other.</summary>
+    /// <param name="items">What to write.</param>
+    /// <param name="target">At least <see cref="SizeOf"/> bytes for each.</param>
+    /// <param name="style">Extended for 64 bits a field.</param>
+    /// <exception cref="OverflowException">A field does not fit in 32 bits.</exception>
+    public static void WriteAll(ReadOnlySpan<NbdStatusDescriptor> items, Span<byte> target, NbdHeaderStyle style)
+    {
+        var each = SizeOf(style);
+        foreach (ref readonly var item in items)
+        {
+            item.Write(target, style);
+            target = target[each..];
+        }
+    }
+
     /// <summary>Reads one.</summary>
     /// <param name="source">At least <see cref="SizeOf"/> bytes.</param>
     /// <param name="style">Extended for 64 bits a field.</param>

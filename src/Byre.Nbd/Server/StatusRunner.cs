@@ -130,11 +130,8 @@ internal sealed class StatusRunner(NbdExport export, NbdHeaderStyle style, IRead
             }
 
             target = target[(head + fixedPart)..];
-            foreach (var extent in reply.Items)
-            {
-                extent.Write(target, style);
-                target = target[each..];
-            }
+            NbdStatusDescriptor.WriteAll(reply.Items, target, style);
+            target = target[(reply.Count * each)..];
         }
 
         pending.ChunkBytes = total;

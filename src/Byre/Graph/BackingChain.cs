@@ -151,14 +151,36 @@ public sealed class BackingChain
     {
         ArgumentNullException.ThrowIfNull(extents);
         EdgeChecks.Range(layers[0].Edge, layers[0].Edge.Node, extents.Offset, extents.Length);
+        if (layers is [{ HasBackedNode: true }] && extents.Count == 0)
+        {
+            while (!extents.IsFull)
+            {
+                await layers[0].Edge.GetExtentsAsync(extents, precision).ConfigureAwait(false);
+            }
+
+            extents.SetAbsentInChain();
+            return;
+        }
+
         foreach (var layer in layers)
         {
             layer.Forget();
         }
 
-        // Level n is open up to ends[n]: all layers above it are absent there.
-        var level = 0;
         layers[0].OpenEnd = extents.RangeEnd;
+        var level = 0;
+        while (!AddKnown(extents, ref level))
+        {
+            await layers[level].AskAsync(extents, level > 0, precision).ConfigureAwait(false);
+        }
+    }
+
+    /// <summary>Adds what the layers have said already.</summary>
+    /// <param name="extents">The question.</param>
+    /// <param name="level">The layer that decides at the answer's end, less one: all layers above it are absent up to its open end.</param>
+    /// <returns>False where that layer must be asked to go on.</returns>
+    private bool AddKnown(ExtentList extents, ref int level)
+    {
         while (!extents.IsFull)
         {
             var at = extents.End;
@@ -176,8 +198,19 @@ public sealed class BackingChain
                 continue;
             }
 
-            var extent = await layer.AtAsync(at, extents, level > 0, precision).ConfigureAwait(false);
-            extent = extent.Slice(at, Math.Min(extent.End, layer.OpenEnd));
+            if (!layer.Knows(at))
+            {
+                return false;
+            }
+
+            ref readonly var known = ref layer.Current;
+            if (known.State != ExtentState.Absent && known.Depth == level + 1 && known.Start == at && known.End <= layer.OpenEnd)
+            {
+                extents.Add(known);
+                continue;
+            }
+
+            var extent = known.Slice(at, Math.Min(known.End, layer.OpenEnd));
             if (extent.State != ExtentState.Absent)
             {
                 extents.Add(extent with { Depth = level + 1 });
@@ -197,6 +230,8 @@ public sealed class BackingChain
                 layers[level].OpenEnd = extent.End;
             }
         }
+
+        return true;
     }
 
     private static List<BlockEdge> Follow(BlockEdge top)
@@ -268,27 +303,33 @@ public sealed class BackingChain
             index = 0;
         }
 
-        /// <summary>The extent that holds <paramref name="at"/>.</summary>
-        public async ValueTask<BlockExtent> AtAsync(long at, ExtentList asked, bool ahead, ExtentPrecision precision)
+        /// <summary>The extent that <see cref="Knows"/> has found.</summary>
+        public ref readonly BlockExtent Current => ref answer.Items[index];
+
+        /// <summary>It has said what is at an offset, which is not before that of the last call.</summary>
+        public bool Knows(long at)
         {
-            while (index < answer.Count && answer.Items[index].End <= at)
+            var items = answer.Items;
+            while (index < items.Length && items[index].End <= at)
             {
                 index++;
             }
 
-            if (index == answer.Count || answer.Items[index].Start > at)
-            {
-                var end = ahead ? Math.Min(asked.RangeEnd, Math.Max(OpenEnd, at + AskAhead)) : asked.RangeEnd;
-                answer.Reset(at, Math.Min(end, edge.Length) - at, ahead ? AskAheadLimit : asked.Limit);
-                index = 0;
-                await edge.GetExtentsAsync(answer, precision).ConfigureAwait(false);
-                if (answer.Count == 0)
-                {
-                    throw new BlockException(ErrorCode.Io, "The driver gave no answer for extents.", edge.Node.Name, at);
-                }
-            }
+            return index < items.Length && items[index].Start <= at;
+        }
 
-            return answer.Items[index];
+        /// <summary>Asks the layer what is at the end of an answer.</summary>
+        public async ValueTask AskAsync(ExtentList asked, bool ahead, ExtentPrecision precision)
+        {
+            var at = asked.End;
+            var end = ahead ? Math.Min(asked.RangeEnd, Math.Max(OpenEnd, at + AskAhead)) : asked.RangeEnd;
+            answer.Reset(at, Math.Min(end, edge.Length) - at, ahead ? AskAheadLimit : asked.Limit);
+            index = 0;
+            await edge.GetExtentsAsync(answer, precision).ConfigureAwait(false);
+            if (answer.Count == 0)
+            {
+                throw new BlockException(ErrorCode.Io, "The driver gave no answer for extents.", edge.Node.Name, at);
+            }
         }
     }
 }

@@ -9,6 +9,8 @@ public sealed class ExtentList
 {
     private BlockExtent[] items = new BlockExtent[16];
     private bool limitPassed;
+    private long end;
+    private long rangeEnd;
 
     /// <summary>First byte asked about.</summary>
     public long Offset { get; private set; }
@@ -23,13 +25,13 @@ public sealed class ExtentList
     public int Count { get; private set; }
 
     /// <summary>Where the answer ends: the end of the last extent, or <see cref="Offset"/>.</summary>
-    public long End => Count == 0 ? Offset : items[Count - 1].End;
+    public long End => end;
 
     /// <summary>The first byte after the range asked about.</summary>
-    public long RangeEnd => Offset + Length;
+    public long RangeEnd => rangeEnd;
 
     /// <summary>The whole range is answered.</summary>
-    public bool IsComplete => End >= RangeEnd;
+    public bool IsComplete => end >= rangeEnd;
 
     /// <summary>
     /// Nothing more is wanted: the range is answered, or an extent came that was one too many. (At the limit the last
@@ -54,6 +56,7 @@ public sealed class ExtentList
         Limit = limit;
         Count = 0;
         limitPassed = false;
+        (end, rangeEnd) = (offset, offset + length);
     }
 
     /// <summary>Appends an extent that begins at <see cref="End"/>; what reaches past the range is cut off.</summary>
@@ -64,16 +67,21 @@ public sealed class ExtentList
             return;
         }
 
-        var e = extent.End > RangeEnd ? extent.Slice(extent.Start, RangeEnd) : extent;
-        if (e.Start != End || e.Length < 1)
+        if (extent.Start != end || extent.Length < 1)
         {
             throw new ArgumentException("An extent must begin where the last one ended and lie in the range.", nameof(extent));
         }
 
-        if (Count > 0 && e.Continues(items[Count - 1]))
+        var length = Math.Min(extent.Length, rangeEnd - end);
+        if (Count > 0)
         {
-            items[Count - 1] = items[Count - 1] with { Length = items[Count - 1].Length + e.Length };
-            return;
+            ref var last = ref items[Count - 1];
+            if (extent.Continues(last))
+            {
+                last = last with { Length = last.Length + length };
+                end += length;
+                return;
+            }
         }
 
         if (Count == Limit)
@@ -87,6 +95,19 @@ public sealed class ExtentList
             Array.Resize(ref items, items.Length * 2);
         }
 
-        items[Count++] = e;
+        items[Count++] = length == extent.Length ? extent : extent.Slice(end, end + length);
+        end += length;
+    }
+
+    /// <summary>What is absent is so in the whole chain: its extents get the depth 0.</summary>
+    internal void SetAbsentInChain()
+    {
+        foreach (ref var item in items.AsSpan(0, Count))
+        {
+            if (item.State == ExtentState.Absent)
+            {
+                item = item with { Depth = 0 };
+            }
+        }
     }
 }

@@ -34,8 +34,28 @@ internal sealed class ContextReply(MetaContext context)
         }
     }
 
-    /// <summary>Takes nothing more.</summary>
-    public void Close() => IsClosed = true;
+    /// <summary>Takes a piece that comes next, or nothing more from now on.</summary>
+    /// <param name="length">The piece's bytes.</param>
+    /// <param name="flags">Its flags.</param>
+    /// <param name="mayBegin">An extent may begin there, if there is room for one.</param>
+    /// <returns>False where it was not taken.</returns>
+    public bool TryAppend(long length, uint flags, bool mayBegin)
+    {
+        if (IsContinuedBy(flags))
+        {
+            Grow(length);
+            return true;
+        }
+
+        if (mayBegin && HasRoom)
+        {
+            Add(length, flags);
+            return true;
+        }
+
+        IsClosed = true;
+        return false;
+    }
 
     /// <summary>A piece with these flags continues the last extent.</summary>
     public bool IsContinuedBy(uint flags) => Count > 0 && items[Count - 1].Flags == flags;

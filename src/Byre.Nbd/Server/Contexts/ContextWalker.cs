@@ -27,7 +27,15 @@ internal sealed class ContextWalker
     private readonly bool[] isNeeded;
     private readonly bool isAligned;
     private readonly long reach;
-    private uint[] flags = new uint[4];
+    private uint[] flags = [];
+    private ContextReply[] replies = [];
+
+    // The walk: where it is, where the range ends that was asked about, and where nothing more is wanted.
+    private long at;
+    private long rangeEnd;
+    private long walkEnd;
+    private int pieces;
+    private bool needsMapping;
 
     /// <summary>Makes a walker.</summary>
     /// <param name="source">What it tells about.</param>
@@ -65,24 +73,28 @@ internal sealed class ContextWalker
         ArgumentOutOfRangeException.ThrowIfNegative(offset);
         ArgumentOutOfRangeException.ThrowIfLessThan(length, 1);
         ArgumentOutOfRangeException.ThrowIfLessThan(limit, 1);
-        var rangeEnd = source.Offset + offset + length;
-        var at = source.Offset + offset;
-        var walkEnd = one ? rangeEnd : Math.Max(rangeEnd, Math.Min(source.End, reach > source.End - at ? source.End : at + reach));
+        at = source.Offset + offset;
+        rangeEnd = at + length;
+        walkEnd = one ? rangeEnd : Math.Max(rangeEnd, Math.Min(source.End, reach > source.End - at ? source.End : at + reach));
         Begin(into, one ? 1 : limit);
-        for (var pieces = 0; pieces < MaxPieces; pieces++)
+        while (!Walk())
         {
-            var needsMapping = Needs(into);
+            await mapping.MoveAsync(at, walkEnd).ConfigureAwait(false);
+        }
+    }
+
+    /// <summary>Goes on as far as the mapping is known.</summary>
+    /// <returns>False if it must be asked at the present place.</returns>
+    private bool Walk()
+    {
+        for (; pieces < MaxPieces && at < walkEnd; pieces++)
+        {
             var end = walkEnd;
             if (needsMapping)
             {
                 if (!mapping.TryMove(at))
                 {
-                    if (at >= rangeEnd)
-                    {
-                        break;
-                    }
-
-                    await mapping.MoveAsync(at, walkEnd).ConfigureAwait(false);
+                    return at >= rangeEnd;
                 }
 
                 end = Math.Min(end, mapping.End);
@@ -97,17 +109,15 @@ internal sealed class ContextWalker
                 }
             }
 
-            if (!Append(into, end - at, mayBegin: at < rangeEnd))
+            if (!Append(end - at, mayBegin: at < rangeEnd))
             {
-                break;
+                return true;
             }
 
             at = end;
-            if (at >= walkEnd)
-            {
-                break;
-            }
         }
+
+        return true;
     }
 
     private void Begin(IReadOnlyList<ContextReply> into, int limit)
@@ -118,27 +128,31 @@ internal sealed class ContextWalker
             cursor.Begin();
         }
 
-        foreach (var reply in into)
+        pieces = 0;
+        if (replies.Length != into.Count)
         {
-            reply.Begin(limit);
-        }
-
-        if (flags.Length < into.Count)
-        {
+            replies = new ContextReply[into.Count];
             flags = new uint[into.Count];
         }
+
+        for (var i = 0; i < replies.Length; i++)
+        {
+            replies[i] = into[i];
+            replies[i].Begin(limit);
+        }
+
+        SetNeeds();
     }
 
     /// <summary>Notes what the replies that are still open are made of.</summary>
-    /// <returns>The mapping is needed.</returns>
-    private bool Needs(IReadOnlyList<ContextReply> into)
+    private void SetNeeds()
     {
         Array.Clear(isNeeded);
-        var needsMapping = false;
-        for (var i = 0; i < into.Count; i++)
+        needsMapping = false;
+        foreach (var reply in replies)
         {
-            var context = into[i].Context;
-            if (into[i].IsClosed)
+            var context = reply.Context;
+            if (reply.IsClosed)
             {
                 continue;
             }
@@ -153,57 +167,67 @@ internal sealed class ContextWalker
                 isNeeded.AsSpan(0, Math.Min(isNeeded.Length, NbdContextNames.JointBitmaps)).Fill(true);
             }
         }
-
-        return needsMapping;
     }
 
     /// <summary>Adds the present piece to all replies that are open.</summary>
-    /// <param name="into">The replies.</param>
     /// <param name="length">The piece's bytes.</param>
     /// <param name="mayBegin">The piece begins inside of the range asked about: an extent may begin there.</param>
     /// <returns>False if none is open any more.</returns>
-    private bool Append(IReadOnlyList<ContextReply> into, long length, bool mayBegin)
+    private bool Append(long length, bool mayBegin)
     {
+        if (replies.Length == 1)
+        {
+            return replies[0].TryAppend(length, FlagsOf(replies[0].Context), mayBegin);
+        }
+
         var continues = true;
         var hasRoom = mayBegin;
-        for (var i = 0; i < into.Count; i++)
+        for (var i = 0; i < replies.Length; i++)
         {
-            flags[i] = into[i].IsClosed ? 0 : FlagsOf(into[i].Context);
-            continues &= into[i].IsContinuedBy(flags[i]);
-            hasRoom &= into[i].HasRoom;
+            flags[i] = replies[i].IsClosed ? 0 : FlagsOf(replies[i].Context);
+            continues &= replies[i].IsContinuedBy(flags[i]);
+            hasRoom &= replies[i].HasRoom;
         }
 
-        if (isAligned && !continues && !hasRoom)
+        if (isAligned)
         {
-            return false;
+            return (continues || hasRoom) && AppendToAll(length, continues);
         }
 
-        var open = false;
-        for (var i = 0; i < into.Count; i++)
+        bool open = false, closed = false;
+        for (var i = 0; i < replies.Length; i++)
         {
-            var reply = into[i];
-            if (reply.IsClosed)
+            if (!replies[i].IsClosed)
             {
-                continue;
+                var goesOn = replies[i].TryAppend(length, flags[i], mayBegin);
+                open |= goesOn;
+                closed |= !goesOn;
             }
+        }
 
-            if (isAligned ? continues : reply.IsContinuedBy(flags[i]))
-            {
-                reply.Grow(length);
-            }
-            else if (mayBegin && reply.HasRoom)
-            {
-                reply.Add(length, flags[i]);
-            }
-            else
-            {
-                reply.Close();
-            }
-
-            open |= !reply.IsClosed;
+        if (closed)
+        {
+            SetNeeds();
         }
 
         return open;
+    }
+
+    private bool AppendToAll(long length, bool continues)
+    {
+        for (var i = 0; i < replies.Length; i++)
+        {
+            if (continues)
+            {
+                replies[i].Grow(length);
+            }
+            else
+            {
+                replies[i].Add(length, flags[i]);
+            }
+        }
+
+        return true;
     }
 
     private uint FlagsOf(MetaContext context) => context.Kind switch

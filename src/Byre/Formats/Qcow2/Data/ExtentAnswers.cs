@@ -3,77 +3,137 @@ using Byre.Nodes;
 
 namespace Byre.Formats.Qcow2.Data;
 
-/// <summary>Says what an image's own layer holds.</summary>
-internal static class ExtentAnswers
+/// <summary>
+/// Says what an image's own layer holds: the answer to one question. What the tables in memory and the data that were found
+/// last decide is added without a pause.
+/// </summary>
+/// <param name="map">The image's mapping.</param>
+/// <param name="data">Where data lie.</param>
+/// <param name="extents">The question.</param>
+/// <param name="precision">How hard to look.</param>
+internal struct ExtentAnswers(GuestMap map, DataClusters data, ExtentList extents, ExtentPrecision precision)
 {
     private const int FileLimit = 256;
+
+    // A shorter run of clusters is looked at together with what follows it in the file, where the next one may lie.
+    private const long LongRun = 1 << 20;
+    private const long LookAhead = 1 << 30;
+
+    private readonly bool looksBelow = precision == ExtentPrecision.Exact && !data.IsEncrypted;
+    private TableHint hint;
+
+    // The file has data here, as it said after the question began. Holes are not remembered: a cluster that was a hole then
+    // may have been taken and written meanwhile.
+    private long dataStart;
+    private long dataEnd;
 
     /// <summary>Answers a question.</summary>
     public static async ValueTask AnswerAsync(GuestMap map, DataClusters data, ExtentList extents, ExtentPrecision precision)
     {
+        var answers = new ExtentAnswers(map, data, extents, precision);
         ExtentList? below = null;
-        while (!extents.IsFull)
+        while (!answers.AddKnown())
         {
             var at = extents.End;
             var run = await map.FindAsync(at, extents.RangeEnd - at).ConfigureAwait(false);
-            if (run.Kind == SubclusterKind.Normal && precision == ExtentPrecision.Exact && !data.IsEncrypted)
+            if (!answers.looksBelow || run.Kind != SubclusterKind.Normal)
             {
-                await AddDataAsync(data.Edge, extents, below ??= new ExtentList(), run).ConfigureAwait(false);
+                continue; // it is known now
+            }
+
+            var host = run.Host.Value;
+            var length = data.Edge.Length - host;
+            if (length <= 0)
+            {
+                extents.Add(new BlockExtent(at, run.Length, ExtentState.Zero, ExtentFlags.Hole, host, data.Edge.Node, 1));
                 continue;
             }
 
-            var state = run.Kind switch
-            {
-                SubclusterKind.Normal or SubclusterKind.Compressed => ExtentState.Data,
-                SubclusterKind.ZeroPlain or SubclusterKind.ZeroAllocated => ExtentState.Zero,
-                _ => ExtentState.Absent,
-            };
-            var flags = run.Kind switch
-            {
-                SubclusterKind.Compressed => ExtentFlags.Compressed,
-                SubclusterKind.ZeroAllocated or SubclusterKind.UnallocatedAllocated => ExtentFlags.Reserved,
-                SubclusterKind.Normal => ExtentFlags.None,
-                _ => ExtentFlags.Hole,
-            };
-
-            // Where the bytes lie is told only where they lie there as the guest sees them.
-            var hasHost = !data.IsEncrypted
-                && run.Kind is SubclusterKind.Normal or SubclusterKind.ZeroAllocated or SubclusterKind.UnallocatedAllocated;
-            extents.Add(new BlockExtent(at, run.Length, state, flags, hasHost ? run.Host.Value : -1, hasHost ? data.Edge.Node : null, 1));
+            below ??= new ExtentList();
+            var isLong = run.Length >= LongRun;
+            below.Reset(host, Math.Min(length, isLong ? run.Length : LookAhead), isLong ? FileLimit : 1);
+            await data.Edge.GetExtentsAsync(below, ExtentPrecision.Exact).ConfigureAwait(false);
+            answers.AddBelow(below, run);
         }
     }
 
-    private static async ValueTask AddDataAsync(BlockEdge data, ExtentList extents, ExtentList below, GuestRun run)
+    /// <summary>Adds what needs no request.</summary>
+    /// <returns>False where the tables or the file must be read to go on.</returns>
+    private bool AddKnown()
     {
-        var at = extents.End;
-        var end = at + run.Length;
-        var toHost = run.Host.Value - at;
-        while (at < end && !extents.IsFull)
+        while (!extents.IsFull)
         {
-            var there = Math.Min(end + toHost, data.Length) - (at + toHost);
-            if (there <= 0)
+            var at = extents.End;
+            if (!map.TryFind(at, extents.RangeEnd - at, ref hint, out var run) || run.Kind == SubclusterKind.Invalid)
             {
-                extents.Add(new BlockExtent(at, end - at, ExtentState.Zero, ExtentFlags.Hole, at + toHost, data.Node, 1));
-                return;
+                return false;
             }
 
-            below.Reset(at + toHost, there, FileLimit);
-            await data.GetExtentsAsync(below, ExtentPrecision.Exact).ConfigureAwait(false);
-            for (var i = 0; i < below.Count; i++)
+            if (!looksBelow || run.Kind != SubclusterKind.Normal)
             {
-                var piece = below.Items[i];
-                var isHole = piece.ReadsAsZero;
+                Add(run);
+                continue;
+            }
+
+            var host = run.Host.Value;
+            if (host < dataStart || host >= dataEnd)
+            {
+                return false;
+            }
+
+            var length = Math.Min(run.Length, dataEnd - host);
+            extents.Add(new BlockExtent(at, length, ExtentState.Data, ExtentFlags.None, host, data.Edge.Node, 1));
+        }
+
+        return true;
+    }
+
+    private readonly void Add(in GuestRun run)
+    {
+        var state = run.Kind switch
+        {
+            SubclusterKind.Normal or SubclusterKind.Compressed => ExtentState.Data,
+            SubclusterKind.ZeroPlain or SubclusterKind.ZeroAllocated => ExtentState.Zero,
+            _ => ExtentState.Absent,
+        };
+        var flags = run.Kind switch
+        {
+            SubclusterKind.Compressed => ExtentFlags.Compressed,
+            SubclusterKind.ZeroAllocated or SubclusterKind.UnallocatedAllocated => ExtentFlags.Reserved,
+            SubclusterKind.Normal => ExtentFlags.None,
+            _ => ExtentFlags.Hole,
+        };
+
+        // Where the bytes lie is told only where they lie there as the guest sees them.
+        var hasHost = !data.IsEncrypted
+            && run.Kind is SubclusterKind.Normal or SubclusterKind.ZeroAllocated or SubclusterKind.UnallocatedAllocated;
+        extents.Add(new BlockExtent(
+            extents.End, run.Length, state, flags, hasHost ? run.Host.Value : -1, hasHost ? data.Edge.Node : null, 1));
+    }
+
+    private void AddBelow(ExtentList below, in GuestRun run)
+    {
+        var toHost = run.Host.Value - extents.End;
+        var end = run.Host.Value + run.Length;
+        foreach (ref readonly var piece in below.Items)
+        {
+            var isHole = piece.ReadsAsZero;
+            if (piece.Start < end)
+            {
                 extents.Add(new BlockExtent(
                     piece.Start - toHost,
-                    piece.Length,
+                    Math.Min(piece.End, end) - piece.Start,
                     isHole ? ExtentState.Zero : ExtentState.Data,
                     isHole && piece.IsHole ? ExtentFlags.Hole : ExtentFlags.None,
                     piece.Start,
-                    data.Node,
+                    data.Edge.Node,
                     1));
             }
 
-            at = below.End - toHost;
+            if (!isHole)
+            {
+                (dataStart, dataEnd) = (piece.Start, piece.End);
+            }
         }
     }
 }

@@ -132,7 +132,37 @@ internal sealed class GuestMap
         return true;
     }
 
-    /// <summary>As <see cref="TryFind"/>, and reads the slice if need be.</summary>
+    /// <summary>
+    /// As <see cref="TryFind(GuestOffset, long, out GuestRun)"/>, for one who goes along the disk.
+    /// </summary>
+    /// <param name="guest">The offset.</param>
+    /// <param name="max">The most bytes wanted, at least 1.</param>
+    /// <param name="hint">Where the last entry was found.</param>
+    /// <param name="run">The answer.</param>
+    /// <returns>False where the table's slice is not in memory.</returns>
+    public bool TryFind(GuestOffset guest, long max, ref TableHint hint, out GuestRun run)
+    {
+        if (hint.Slice is { IsResident: true } known && guest.Value >= hint.Start && guest.Value < hint.End)
+        {
+            run = FindStandard(known.Bytes, PositionInSlice(guest), guest, max);
+            return true;
+        }
+
+        if (!TryFind(guest, max, out run))
+        {
+            return false;
+        }
+
+        if (!HasSubclusters && TableFor(guest).Table is var table && table != HostOffset.Zero && geometry.IsClusterAligned(table)
+            && l2.TryGet(table.Value + (geometry.L2Position(guest) & -l2.SliceSize), out var slice))
+        {
+            hint = new TableHint(slice, guest.Value, SliceEnd(guest));
+        }
+
+        return true;
+    }
+
+    /// <summary>As <see cref="TryFind(GuestOffset, long, out GuestRun)"/>, and reads the slice if need be.</summary>
     /// <exception cref="BlockException"><see cref="ErrorCode.Corrupt"/>: the entry cannot be true.</exception>
     public async ValueTask<GuestRun> FindAsync(GuestOffset guest, long max)
     {
