@@ -90,7 +90,8 @@ public sealed class ObjectStore : IDisposable
                 authorizations.Add(id, FileAuthorization.Read(own));
                 break;
             case "tls-creds-anon":
-                throw own.Invalid("TLS without any credentials protects from nobody who can change what is sent, and is not supported");
+                AddAnonymous(own);
+                break;
             case "authz-pam":
                 throw own.Invalid("the system's authentication modules (PAM) are not supported");
         }
@@ -192,6 +193,26 @@ public sealed class ObjectStore : IDisposable
         else
         {
             clients.Add(options.Id, TlsClientSecurity.WithKeys(keys));
+        }
+    }
+
+    private void AddAnonymous(ObjectOptions options)
+    {
+        var isServer = IsServer(options);
+        _ = options.TakeSwitch("verify-peer"); // there is nothing to verify
+        var anonymous = new TlsAnonymousOptions
+        {
+            DhParametersFile = options.Take("dir") is { } directory ? Path.Combine(directory, "dh-params.pem") : null,
+            Priority = options.Take("priority"),
+        };
+        options.CheckEmpty();
+        if (isServer)
+        {
+            servers.Add(options.Id, TlsServerSecurity.WithoutCredentials(anonymous));
+        }
+        else
+        {
+            clients.Add(options.Id, TlsClientSecurity.WithoutCredentials(anonymous));
         }
     }
 

@@ -3,7 +3,7 @@ using Byre.Nodes;
 
 namespace Byre.Nbd.Tls;
 
-/// <summary>A client's TLS, by OpenSSL: versions 1.2 and 1.3, with certificates or with keys that both sides know.</summary>
+/// <summary>A client's TLS, by OpenSSL: versions 1.2 and 1.3, with certificates, with keys that both sides know, or without credentials.</summary>
 public sealed class TlsClientSecurity : IClientSecurity, IDisposable
 {
     private readonly TlsContext context;
@@ -33,6 +33,15 @@ public sealed class TlsClientSecurity : IClientSecurity, IDisposable
     {
         ArgumentNullException.ThrowIfNull(options);
         return new TlsClientSecurity(PskContext.Create(options, isServer: false), options, verifiesPeer: false);
+    }
+
+    /// <summary>Without credentials: whoever answers is taken for the server.</summary>
+    /// <param name="options">Parameters and versions.</param>
+    /// <exception cref="BlockException">They cannot be used; one line.</exception>
+    public static TlsClientSecurity WithoutCredentials(TlsAnonymousOptions options)
+    {
+        ArgumentNullException.ThrowIfNull(options);
+        return new TlsClientSecurity(AnonymousContext.Create(options, isServer: false), keys: null, verifiesPeer: false);
     }
 
     /// <inheritdoc/>

@@ -3,7 +3,7 @@ using Byre.Nodes;
 
 namespace Byre.Nbd.Tls;
 
-/// <summary>A server's TLS, by OpenSSL: versions 1.2 and 1.3, with certificates or with keys that both sides know.</summary>
+/// <summary>A server's TLS, by OpenSSL: versions 1.2 and 1.3, with certificates, with keys that both sides know, or without credentials.</summary>
 public sealed class TlsServerSecurity : IServerSecurity, IDisposable
 {
     private readonly TlsContext context;
@@ -37,6 +37,15 @@ public sealed class TlsServerSecurity : IServerSecurity, IDisposable
     {
         ArgumentNullException.ThrowIfNull(options);
         return new TlsServerSecurity(PskContext.Create(options, isServer: true), options, namesPeer: true);
+    }
+
+    /// <summary>Without credentials.</summary>
+    /// <param name="options">Parameters and versions.</param>
+    /// <exception cref="BlockException">They cannot be used; one line.</exception>
+    public static TlsServerSecurity WithoutCredentials(TlsAnonymousOptions options)
+    {
+        ArgumentNullException.ThrowIfNull(options);
+        return new TlsServerSecurity(AnonymousContext.Create(options, isServer: true), keys: null, namesPeer: false);
     }
 
     /// <inheritdoc/>

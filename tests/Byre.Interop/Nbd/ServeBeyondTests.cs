@@ -60,6 +60,47 @@ public sealed class ServeBeyondTests : IDisposable
         Assert.False(File.Exists(NbdServerProcess.SocketIn(folder)));
     }
 
+    /// <summary>A bad argument is told alone: no image was opened for it, whose format would have been guessed with a warning.</summary>
+    [Theory]
+    [InlineData("-p", "word")]
+    [InlineData("-p", "65536")]
+    [InlineData("-p", "-1")]
+    [InlineData("-p", "")]
+    [InlineData("-b", "nosuch.invalid")]
+    [InlineData("-k", "s")]
+    [InlineData("-k", "/no/such/s")]
+    [InlineData("-k", "/etc/passwd")]
+    [InlineData("-k", "/aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa")]
+    [InlineData("-e", "x")]
+    [InlineData("-e", "-1")]
+    [InlineData("--max-connections", "many")]
+    [InlineData("--handshake-limit", "x")]
+    [InlineData("--pid-file", "no/such/p")]
+    [InlineData("--cache", "no")]
+    [InlineData("--aio", "no")]
+    [InlineData("--aio", "native")]
+    [InlineData("--discard", "no")]
+    [InlineData("--detect-zeroes", "no")]
+    [InlineData("--detect-zeroes", "unmap")]
+    [InlineData("-o", "x")]
+    [InlineData("-l", "snapshot.foo=1")]
+    [InlineData("--tls-creds", "no")]
+    [InlineData("--tls-authz", "no")]
+    [InlineData("--tls-hostname", "no")]
+    [InlineData("--object", "no,id=x")]
+    [InlineData("--object", "tls-creds-psk,id=t,endpoint=server,dir=.,priority=NONE", "--tls-creds", "t")]
+    [InlineData("--selinux-label", "no")]
+    [InlineData("--export", "name=a")]
+    [InlineData("--nosuch")]
+    public async Task A_bad_argument_is_refused_before_anything_is_opened(params string[] words)
+    {
+        await MakeImagesAsync();
+        var (status, output, error) = await TryAsync(Program, ["serve", .. words, "a.raw"]);
+        Assert.Equal((1, ""), (status, output));
+        Assert.Equal(1, error.Count(c => c == '\n'));
+        Assert.DoesNotContain("a.raw", error, StringComparison.Ordinal);
+    }
+
     [Fact]
     public async Task A_client_on_standard_input_and_output_is_served()
     {
@@ -124,6 +165,34 @@ public sealed class ServeBeyondTests : IDisposable
 
         Task<(int Status, string Output, string Error)> ListAsync(string user) => TryAsync(
             "qemu-nbd", "-L", "-k", server.Socket, "--object", $"tls-creds-psk,id=t,endpoint=client,dir={folder}/psk,username={user}", "--tls-creds", "t");
+    }
+
+    /// <summary>QEMU's tls-creds-anon, both ways.</summary>
+    [Theory]
+    [InlineData("")]
+    [InlineData(",priority=NORMAL:-VERS-TLS1.3")]
+    public async Task TLS_without_credentials_works_with_QEMU(string priority)
+    {
+        await MakeImagesAsync();
+        const string client = "tls-creds-anon,id=t,endpoint=client";
+        var server = $"tls-creds-anon,id=t,endpoint=server{priority}";
+        await using (var ours = await StartAsync("-t", "-e", "0", "--object", server, "--tls-creds", "t", "-f", "raw", "a.raw"))
+        {
+            foreach (var program in new[] { NbdServers.Older, NbdServers.Newer }.OfType<string>())
+            {
+                var (status, output, error) = await TryAsync(program, "-L", "-k", ours.Socket, "--object", client, "--tls-creds", "t");
+                Assert.True(status == 0, error + ours.Errors);
+                Assert.Contains("size:  4194304", output, StringComparison.Ordinal);
+            }
+
+            Assert.NotEqual(0, (await TryAsync("qemu-nbd", "-L", "-k", ours.Socket)).Status);
+        }
+
+        await using var theirs = await NbdServerProcess.StartAsync(
+            NbdServers.Real, folder, ["-k", NbdServerProcess.SocketIn(folder), "-t", "-e", "0", "--object", $"tls-creds-anon,id=t,endpoint=server", "--tls-creds", "t", "-f", "raw", "a.raw"]);
+        var info = await RunAsync(
+            Program, "img", "info", "--object", client + priority, "--image-opts", $"driver=nbd,server.type=unix,server.path={theirs.Socket},tls-creds=t");
+        Assert.Contains("4 MiB", info, StringComparison.Ordinal);
     }
 
     [Qemu10Theory]
