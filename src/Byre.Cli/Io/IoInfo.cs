@@ -5,6 +5,7 @@ using Byre.Formats.Qcow2;
 using Byre.Formats.Qcow2.Manage;
 using Byre.Formats.Raw;
 using Byre.Graph;
+using Byre.Nbd.Client;
 using Byre.Nodes;
 
 namespace Byre.Cli.Io;
@@ -15,7 +16,8 @@ internal static class IoInfo
     private const int L2EntryBits = 3; // of 8 bytes; one more where they have subclusters
 
     /// <summary>Prints them.</summary>
-    public static async ValueTask PrintAsync(IoStdout output, BlockNode node)
+    /// <returns>False: only the names are known, as what is served over NBD has neither clusters nor a place for machine state.</returns>
+    public static async ValueTask<bool> PrintAsync(IoStdout output, BlockNode node)
     {
         var image = BackingChain.SkipFilters(node);
         node = node is CopyOnReadNode ? node.PrimaryChild!.Node : node;
@@ -27,6 +29,11 @@ internal static class IoInfo
                 output.WriteLine($"format name: {node.DriverName}"); // qemu-io names protocols twice
             }
 
+            if (Bottom(node) is NbdNode)
+            {
+                return false;
+            }
+
             output.WriteLine("cluster size: 0 bytes");
             output.WriteLine("vm state offset: 0 bytes");
             if (node is LuksNode luks)
@@ -34,7 +41,7 @@ internal static class IoInfo
                 output.Write(InfoText.Specific(luks.Header));
             }
 
-            return;
+            return true;
         }
 
         // Machine state lies behind the last table of the disk.
@@ -45,5 +52,16 @@ internal static class IoInfo
         output.WriteLine($"vm state offset: {IoFormat.Size((double)(tables << covered))}");
         var encryption = EncryptionHeader.AreaOf(qcow2.File, header) is { } area ? await area.ReadHeaderAsync().ConfigureAwait(false) : null;
         output.Write(InfoText.Specific(header, encryption, await Qcow2Listing.BitmapsAsync(qcow2.File, header).ConfigureAwait(false)));
+        return true;
+    }
+
+    private static BlockNode Bottom(BlockNode node)
+    {
+        while (node.PrimaryChild is { } child)
+        {
+            node = child.Node;
+        }
+
+        return node;
     }
 }

@@ -217,7 +217,6 @@ internal static class ImageCommands
     private static async ValueTask<bool> InfoAsync(IoSession session, IReadOnlyList<string> words)
     {
         session.Requests.Dispatch();
-        await IoInfo.PrintAsync(session.Output, session.Open.Edge.Node).ConfigureAwait(false);
-        return true;
+        return await IoInfo.PrintAsync(session.Output, session.Open.Edge.Node).ConfigureAwait(false);
     }
 }
