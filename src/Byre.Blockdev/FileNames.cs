@@ -49,7 +49,7 @@ public static class FileNames
     /// The path a name inside an image leads to: a relative path begins at the directory of the image, as the image was named;
     /// "file:PATH" is taken as it is.
     /// </summary>
-    /// <param name="image">The path of the image that says the name; empty where it has none.</param>
+    /// <param name="image">The path of the image that says the name; empty where it has none, as is a name of an NBD export.</param>
     /// <param name="name">The name.</param>
     /// <returns>Null for what is no path.</returns>
     /// <exception cref="BlockException"><see cref="ErrorCode.Invalid"/>: the name is relative, and the image has no path.</exception>
@@ -61,7 +61,7 @@ public static class FileNames
             return PathOf(name);
         }
 
-        if (image.Length == 0)
+        if (image.Length == 0 || NbdNames.IsNbd(image))
         {
             throw new BlockException(
                 ErrorCode.Invalid, $"'{name}' is relative to the image that names it, which has no path: name it by an absolute path");
