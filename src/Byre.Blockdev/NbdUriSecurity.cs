@@ -30,7 +30,14 @@ public static class NbdUriSecurity
 
         if (uri.TlsKeyFile is null && uri.TlsType != "psk")
         {
-            return TlsClientSecurity.WithCertificates(new TlsX509Options { Directory = uri.TlsCertificates, VerifyPeer = uri.TlsVerifyPeer ?? true });
+            // A path is no name that a certificate could be made for: the URI's own authority is enough, as for libnbd.
+            var hasName = !uri.Address.IsUnix || uri.TlsHostName is not null || uri.TlsCertificates is null;
+            return TlsClientSecurity.WithCertificates(new TlsX509Options
+            {
+                Directory = uri.TlsCertificates,
+                VerifyPeer = uri.TlsVerifyPeer ?? true,
+                VerifyName = hasName,
+            });
         }
 
         return TlsClientSecurity.WithKeys(new TlsPskOptions

@@ -51,7 +51,11 @@ public sealed record NbdUri
     public static NbdUri Parse(string text)
     {
         ArgumentNullException.ThrowIfNull(text);
-        var scheme = SchemeOf(text) ?? throw Bad(text, "it begins with none of nbd://, nbds://, nbd+unix://, nbds+unix://");
+        var scheme = SchemeOf(text) ?? throw Bad(
+            text,
+            text.StartsWith("nbd+vsock:", StringComparison.Ordinal) || text.StartsWith("nbds+vsock:", StringComparison.Ordinal)
+                ? "vsock sockets are not supported, only TCP and Unix domain sockets"
+                : "it begins with none of nbd://, nbds://, nbd+unix://, nbds+unix://");
         var rest = text[(scheme.Length + 3)..];
         if (rest.Contains('#', StringComparison.Ordinal))
         {
@@ -178,7 +182,9 @@ public sealed record NbdUri
             var value = equals < 0 ? "" : Decode(text, part[(equals + 1)..], allowsNul: key == "socket");
             switch (key)
             {
-                case "socket" when isUnix && value.Length > 0:
+                case "socket" when isUnix && value.Length == 0:
+                    throw Bad(text, "'socket=' names no path");
+                case "socket" when isUnix:
                     uri = uri with { Address = NbdAddress.Unix(value) };
                     hasSocket = true;
                     break;

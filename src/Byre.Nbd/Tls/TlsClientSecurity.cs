@@ -9,12 +9,14 @@ public sealed class TlsClientSecurity : IClientSecurity, IDisposable
     private readonly TlsContext context;
     private readonly TlsPskOptions? keys;
     private readonly bool verifiesPeer;
+    private readonly bool verifiesName;
 
-    private TlsClientSecurity(TlsContext context, TlsPskOptions? keys, bool verifiesPeer)
+    private TlsClientSecurity(TlsContext context, TlsPskOptions? keys, bool verifiesPeer, bool verifiesName)
     {
         this.context = context;
         this.keys = keys;
         this.verifiesPeer = verifiesPeer;
+        this.verifiesName = verifiesName;
     }
 
     /// <summary>With certificates.</summary>
@@ -23,7 +25,7 @@ public sealed class TlsClientSecurity : IClientSecurity, IDisposable
     public static TlsClientSecurity WithCertificates(TlsX509Options options)
     {
         ArgumentNullException.ThrowIfNull(options);
-        return new TlsClientSecurity(X509Context.Create(options, isServer: false), keys: null, options.VerifyPeer);
+        return new TlsClientSecurity(X509Context.Create(options, isServer: false), keys: null, options.VerifyPeer, options.VerifyPeer && options.VerifyName);
     }
 
     /// <summary>With keys that both sides know.</summary>
@@ -32,7 +34,7 @@ public sealed class TlsClientSecurity : IClientSecurity, IDisposable
     public static TlsClientSecurity WithKeys(TlsPskOptions options)
     {
         ArgumentNullException.ThrowIfNull(options);
-        return new TlsClientSecurity(PskContext.Create(options, isServer: false), options, verifiesPeer: false);
+        return new TlsClientSecurity(PskContext.Create(options, isServer: false), options, verifiesPeer: false, verifiesName: false);
     }
 
     /// <summary>Without credentials: whoever answers is taken for the server.</summary>
@@ -41,7 +43,7 @@ public sealed class TlsClientSecurity : IClientSecurity, IDisposable
     public static TlsClientSecurity WithoutCredentials(TlsAnonymousOptions options)
     {
         ArgumentNullException.ThrowIfNull(options);
-        return new TlsClientSecurity(AnonymousContext.Create(options, isServer: false), keys: null, verifiesPeer: false);
+        return new TlsClientSecurity(AnonymousContext.Create(options, isServer: false), keys: null, verifiesPeer: false, verifiesName: false);
     }
 
     /// <inheritdoc/>
@@ -49,7 +51,7 @@ public sealed class TlsClientSecurity : IClientSecurity, IDisposable
     {
         ArgumentNullException.ThrowIfNull(plain);
         ArgumentNullException.ThrowIfNull(hostName);
-        if (verifiesPeer && hostName.Length == 0)
+        if (verifiesName && hostName.Length == 0)
         {
             plain.Dispose();
             throw new IOException("TLS: no host name is known to check the server's certificate against (tls-hostname gives one)");
@@ -62,7 +64,7 @@ public sealed class TlsClientSecurity : IClientSecurity, IDisposable
             var session = new TlsSession(context, plain, accepts: false, keys is null ? null : new PskExchange(keys));
             try
             {
-                if (verifiesPeer)
+                if (verifiesName)
                 {
                     session.ExpectName(hostName);
                 }

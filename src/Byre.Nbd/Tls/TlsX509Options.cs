@@ -12,8 +12,11 @@ public sealed record TlsX509Options
     /// </summary>
     public string? Directory { get; init; }
 
-    /// <summary>The peer must show a certificate that can be believed; a server's must also be made for the name it was called by.</summary>
+    /// <summary>The peer must show a certificate that can be believed.</summary>
     public bool VerifyPeer { get; init; } = true;
+
+    /// <summary>A server's certificate must also be made for the name it was called by; where not, any of a believed authority will do.</summary>
+    public bool VerifyName { get; init; } = true;
 
     /// <summary>The own certificate is looked at before it is used: in time, for this purpose, and of the authority in ca-cert.pem.</summary>
     public bool SanityCheck { get; init; } = true;
