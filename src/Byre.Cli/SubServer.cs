@@ -66,6 +66,9 @@ internal sealed partial class SubServer : IAsyncDisposable
         }
     }
 
+    /// <summary>No more connections are wanted: nothing of this program is left among the files, however it ends.</summary>
+    public void RemoveSocket() => Remove(directory);
+
     /// <summary>Asks the server to end, and does not wait: for a program that is ending at once itself.</summary>
     public void Stop()
     {

@@ -11,7 +11,6 @@ internal static class CopyProgram
     /// <summary>EPIPE.</summary>
     public const int BrokenPipe = 32;
 
-    private const int PipeSignal = 13;
     private const int SignalStatus = 128;
     private const string Peer = "nbdcopy 1.14.2";
 
@@ -100,7 +99,7 @@ internal static class CopyProgram
         }
         catch (BrokenPipeException)
         {
-            status = SignalStatus + PipeSignal;
+            status = SignalStatus + Signals.BrokenPipe;
         }
         catch (OperationCanceledException)
         {

@@ -14,7 +14,7 @@ internal static class ImgProgram
     /// <param name="program">The program's name in errors.</param>
     public static async Task<int> RunAsync(ImgVerb verb, IReadOnlyList<string> words, string program)
     {
-        using var output = new IoStdout(Console.OpenStandardOutput(), !Console.IsOutputRedirected);
+        using var output = verb.OnlyReads ? IoStdout.OfPrinter() : new IoStdout(Console.OpenStandardOutput(), !Console.IsOutputRedirected);
         using var stopping = new CancellationTokenSource();
         var context = new ImgContext(output, () => new StandardError(), program) { Stopping = stopping.Token };
         var stopped = 0;

@@ -10,7 +10,14 @@ internal sealed class IoStdout(Stream stream, bool isTerminal) : IDisposable
 {
     private readonly Lock gate = new();
     private readonly byte[] block = new byte[4096];
+    private readonly Action? unread;
     private int used;
+
+    private IoStdout(Action unread)
+        : this(Console.OpenStandardOutput(), !Console.IsOutputRedirected) => this.unread = unread;
+
+    /// <summary>The process's own, of a program that has nothing to do but to print: it ends as SIGPIPE ends others when nobody reads on.</summary>
+    public static IoStdout OfPrinter() => new(() => Signals.Raise(Signals.BrokenPipe));
 
     /// <summary>Why something could not be written, or null; what is written afterwards is dropped. A closed pipe is no failure.</summary>
     public string? Failure { get; private set; }
@@ -45,6 +52,11 @@ internal sealed class IoStdout(Stream stream, bool isTerminal) : IDisposable
         {
             try
             {
+                if (used > 0 && unread is not null && OutputPipe.HasNoReader())
+                {
+                    unread();
+                }
+
                 if (Failure is null)
                 {
                     stream.Write(block, 0, used);

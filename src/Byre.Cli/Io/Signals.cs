@@ -9,6 +9,9 @@ internal static partial class Signals
     /// <summary>SIGABRT.</summary>
     public const int Abort = 6;
 
+    /// <summary>SIGPIPE.</summary>
+    public const int BrokenPipe = 13;
+
     private const int Continue = 18;
 
     /// <summary>Raises a signal; 0 does nothing.</summary>

@@ -4,6 +4,7 @@ using Byre.Cli.NbdTools;
 using Byre.Nbd.Client;
 using Byre.Nbd.Client.Extents;
 using Byre.Nbd.Protocol;
+using Byre.Nodes;
 
 namespace Byre.Cli.NbdDump;
 
@@ -12,30 +13,19 @@ internal static class NbdDumpCommand
 {
     private const int Chunk = 256 << 10;
 
-    private static readonly ImgSpec[] Specs =
-    [
-        new("help", '\0'), new("version", 'V'), new("length", 'n', ImgValue.Required), new("limit", '\0', ImgValue.Required),
-        new("color", '\0'), new("colour", '\0'), new("no-color", '\0'), new("no-colour", '\0'),
-    ];
+    private static readonly NbdToolProgram Tool = new(
+        "nbddump",
+        [new("length", 'n', ImgValue.Required), new("limit", '\0', ImgValue.Required)],
+        Help,
+        RunAsync);
 
     /// <summary>Runs it.</summary>
     /// <param name="words">What follows the program's name.</param>
     /// <param name="program">The program's name in errors and the help.</param>
-    public static Task<int> RunAsync(IReadOnlyList<string> words, string program) => NbdToolProgram.RunAsync(program, async output =>
+    public static Task<int> RunAsync(IReadOnlyList<string> words, string program) => Tool.RunAsync(words, program);
+
+    private static async Task<int> RunAsync(string program, IoStdout output, NbdToolWords parsed)
     {
-        var parsed = NbdToolWords.Parse(words, Specs);
-        if (parsed.Options.Has("help"))
-        {
-            output.Write(Help(program));
-            return 0;
-        }
-
-        if (parsed.Options.Has("version"))
-        {
-            output.Write($"nbddump 1.14.2 (Byre {Product.Version})\n");
-            return 0;
-        }
-
         var limit = (parsed.Options.Value("length") ?? parsed.Options.Value("limit")) is { } text ? ImgSize.Parse(text, "length") : long.MaxValue;
         var target = parsed.Target();
         var connection = await target.ConnectAsync(o => o with { MetaContexts = [NbdContextNames.BaseAllocation] }).ConfigureAwait(false);
@@ -45,7 +35,7 @@ internal static class NbdDumpCommand
         }
 
         return 0;
-    });
+    }
 
     private static async Task DumpAsync(NbdClient client, IoStdout output, Paint paint, long limit)
     {
@@ -57,11 +47,11 @@ internal static class NbdDumpCommand
         var buffer = new byte[Math.Max(block, Math.Min(Chunk, client.MaxPayload) / block * block)];
         for (var at = 0L; at < end && output.Failure is null;)
         {
-            if (extents is not null && writer.RepeatsZeroes)
+            var zeroes = at == 0 || writer.RepeatsZeroes ? await ZeroesAsync(at).ConfigureAwait(false) : 0;
+            if (writer.RepeatsZeroes)
             {
                 // What reads as zeroes behind a line of zeroes is passed over, but for the disk's last line.
-                var extent = await extents.AtAsync(at, size).ConfigureAwait(false);
-                var skipped = extent.Zero ? (Math.Min(extent.End, size - 1) - at) / block * block : 0;
+                var skipped = Math.Min(zeroes, (size - 1 - at) / block * block);
                 if (skipped > 0)
                 {
                     writer.Repeat(skipped);
@@ -72,7 +62,16 @@ internal static class NbdDumpCommand
 
             // Whole lines, even where less is wanted: a line is compared as a whole.
             var n = (int)Math.Min(buffer.Length, Math.Min(size - at, (end - at + block - 1) / block * block));
-            await client.ReadAsync(at, buffer.AsMemory(0, n)).ConfigureAwait(false);
+            if (zeroes > 0)
+            {
+                n = (int)Math.Min(n, zeroes);
+                buffer.AsSpan(0, n).Clear();
+            }
+            else
+            {
+                await client.ReadAsync(at, buffer.AsMemory(0, n)).ConfigureAwait(false);
+            }
+
             for (var i = 0; i < n && at + i < end; i += DumpWriter.Width)
             {
                 var length = Math.Min(DumpWriter.Width, n - i);
@@ -81,18 +80,30 @@ internal static class NbdDumpCommand
 
             at += n;
         }
+
+        // How many bytes, in whole blocks, are known to be zero. A server that cannot say that can be read all the same.
+        async ValueTask<long> ZeroesAsync(long at)
+        {
+            try
+            {
+                var extent = extents is null ? default : await extents.AtAsync(at, size).ConfigureAwait(false);
+                return !extent.Zero ? 0 : extent.End == size ? size - at : (extent.End - at) / block * block;
+            }
+            catch (BlockException e) when (e.Code is not (ErrorCode.Disconnected or ErrorCode.Corrupt))
+            {
+                extents = null;
+                return 0;
+            }
+        }
     }
 
     private static string Help(string program) => $"""
         usage: {program} [--length=BYTES] SERVER
 
-        SERVER is a URI (nbd://HOST/EXPORT, nbd+unix:///EXPORT?socket=PATH, nbds://...),
-        or a command that serves with systemd's socket activation: [ COMMAND ARGUMENTS ... ]
+        {NbdToolProgram.ServerHelp}
 
           -n, --length=BYTES  print so many bytes at most (units as 64K, 1M)
-          --color, --no-color (or --colour, --no-colour)
-          -V, --version
-          --help
+        {NbdToolProgram.OptionHelp}
 
         """;
 }

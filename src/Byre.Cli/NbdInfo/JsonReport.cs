@@ -13,12 +13,12 @@ internal sealed class JsonReport(IoStdout output) : IReportWriter
     /// <inheritdoc/>
     public void Begin(ServerReport server) => head =
         $"{{\n\"protocol\": {NbdJson.Quoted(server.Protocol)},\n\"TLS\": {Word(server.IsTls)},\n"
-        + $"\"structured\": {Word(server.Headers != NbdHeaderStyle.Simple)},\n\"exports\": [\n";
+        + $"\"structured\": {Word(server.Headers != NbdHeaderStyle.Simple)},\n\"exports\": [";
 
     /// <inheritdoc/>
     public void Add(ExportReport export)
     {
-        output.Write(hasExports ? ",\n" : head!);
+        output.Write(hasExports ? ",\n" : head + "\n");
         hasExports = true;
         output.Write($"\t{{\n\t\"export-name\": {NbdJson.Quoted(export.Name)},\n");
         Text("description", string.IsNullOrEmpty(export.Facts.Description) ? null : export.Facts.Description);
@@ -52,7 +52,7 @@ internal sealed class JsonReport(IoStdout output) : IReportWriter
     }
 
     /// <inheritdoc/>
-    public void End() => output.Write(hasExports ? " ]\n}\n" : $"{head} ]\n}}\n");
+    public void End() => output.Write(hasExports ? " ]\n}\n" : $"{head}]\n}}\n");
 
     private static string Word(bool value) => value ? "true" : "false";
 

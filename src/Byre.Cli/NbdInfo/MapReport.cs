@@ -23,7 +23,6 @@ internal sealed class MapReport(IoStdout output, MapWords words, Paint paint, bo
     public async Task ListAsync(NbdClient client)
     {
         var (start, end, type, isFirst) = (0L, 0L, 0ul, true);
-        output.Write(isJson ? "[\n" : "");
         await WalkAsync(client, (length, flags) =>
         {
             if (flags != type && end > start)
@@ -39,14 +38,14 @@ internal sealed class MapReport(IoStdout output, MapWords words, Paint paint, bo
             Print();
         }
 
-        output.Write(isJson ? "\n]\n" : "");
+        output.Write(!isJson ? "" : isFirst ? "[\n\n]\n" : "\n]\n");
 
         void Print()
         {
             var text = words.Of(type);
             if (isJson)
             {
-                output.Write($"{(isFirst ? "" : ",\n")}{{ \"offset\": {start}, \"length\": {end - start}, \"type\": {type}{JsonWords(text)}}}");
+                output.Write($"{(isFirst ? "[\n" : ",\n")}{{ \"offset\": {start}, \"length\": {end - start}, \"type\": {type}{JsonWords(text)}}}");
             }
             else
             {

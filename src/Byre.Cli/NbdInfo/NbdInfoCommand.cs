@@ -13,12 +13,15 @@ internal sealed class NbdInfoCommand
     private const int False = 2;
     private const int Failed = 1;
 
-    private static readonly ImgSpec[] Specs =
-    [
-        new("help", '\0'), new("version", 'V'), new("json", '\0'), new("list", 'L'), new("map", '\0', ImgValue.Optional), new("totals", '\0'),
-        new("size", '\0'), new("is", '\0', ImgValue.Required), new("can", '\0', ImgValue.Required), new("has", '\0', ImgValue.Required),
-        new("content", '\0'), new("no-content", '\0'), new("color", '\0'), new("colour", '\0'), new("no-color", '\0'), new("no-colour", '\0'),
-    ];
+    private static readonly NbdToolProgram Tool = new(
+        "nbdinfo",
+        [
+            new("json", '\0'), new("list", 'L'), new("map", '\0', ImgValue.Optional), new("totals", '\0'), new("size", '\0'),
+            new("is", '\0', ImgValue.Required), new("can", '\0', ImgValue.Required), new("has", '\0', ImgValue.Required),
+            new("content", '\0'), new("no-content", '\0'),
+        ],
+        Help,
+        RunAsync);
 
     private readonly string program;
     private readonly IoStdout output;
@@ -38,24 +41,13 @@ internal sealed class NbdInfoCommand
     /// <summary>Runs it.</summary>
     /// <param name="words">What follows the program's name.</param>
     /// <param name="program">The program's name in errors and the help.</param>
-    public static Task<int> RunAsync(IReadOnlyList<string> words, string program) => NbdToolProgram.RunAsync(program, async output =>
+    public static Task<int> RunAsync(IReadOnlyList<string> words, string program) => Tool.RunAsync(words, program);
+
+    private static Task<int> RunAsync(string program, IoStdout output, NbdToolWords parsed)
     {
-        var parsed = NbdToolWords.Parse(words, Specs);
-        if (parsed.Options.Has("help"))
-        {
-            output.Write(Help(program));
-            return 0;
-        }
-
-        if (parsed.Options.Has("version"))
-        {
-            output.Write($"nbdinfo 1.14.2 (Byre {Product.Version})\n");
-            return 0;
-        }
-
         CheckTogether(parsed.Options);
-        return await new NbdInfoCommand(program, output, parsed).RunAsync().ConfigureAwait(false);
-    });
+        return new NbdInfoCommand(program, output, parsed).RunAsync();
+    }
 
     private static void CheckTogether(ImgArguments options)
     {
@@ -68,6 +60,11 @@ internal sealed class NbdInfoCommand
         if (options.Has("totals") && !options.Has("map"))
         {
             throw new ImgUsageException("--totals goes with --map only");
+        }
+
+        if (options.Has("content") && options.Has("no-content"))
+        {
+            throw new ImgUsageException("--content and --no-content do not go together");
         }
     }
 
@@ -223,16 +220,7 @@ internal sealed class NbdInfoCommand
 
     private IReportWriter Writer() => options.Has("json") ? new JsonReport(output) : new TextReport(output, paint);
 
-    private bool WantsContent(bool byDefault)
-    {
-        var wanted = byDefault;
-        foreach (var (name, _) in options.Options)
-        {
-            wanted = name switch { "content" => true, "no-content" => false, _ => wanted };
-        }
-
-        return wanted;
-    }
+    private bool WantsContent(bool byDefault) => options.Has("content") || (byDefault && !options.Has("no-content"));
 
     private static string Help(string program) => $"""
         usage: {program} [--json] SERVER
@@ -241,8 +229,7 @@ internal sealed class NbdInfoCommand
                {program} --size SERVER
                {program} --is|--can|--has PROPERTY SERVER
 
-        SERVER is a URI (nbd://HOST/EXPORT, nbd+unix:///EXPORT?socket=PATH, nbds://...),
-        or a command that serves with systemd's socket activation: [ COMMAND ARGUMENTS ... ]
+        {NbdToolProgram.ServerHelp}
 
           --json              print JSON
           -L, --list          tell of all exports
@@ -256,9 +243,7 @@ internal sealed class NbdInfoCommand
                               trim, zero, init-sparse, init-zero
           --content, --no-content
                               look at the first bytes with file(1), or do not
-          --color, --no-color (or --colour, --no-colour)
-          -V, --version
-          --help
+        {NbdToolProgram.OptionHelp}
 
         """;
 }

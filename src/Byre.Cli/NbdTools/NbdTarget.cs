@@ -1,6 +1,7 @@
 using Byre.Blockdev;
 using Byre.Nbd;
 using Byre.Nbd.Client;
+using Byre.Nodes;
 
 namespace Byre.Cli.NbdTools;
 
@@ -23,7 +24,7 @@ internal sealed class NbdTarget
 
     /// <summary>Connects.</summary>
     /// <param name="change">What is wanted of the connection, beyond where it leads.</param>
-    /// <exception cref="Nodes.BlockException">There is no connection.</exception>
+    /// <exception cref="BlockException">There is no connection.</exception>
     /// <exception cref="IOException">The command cannot be started.</exception>
     public async Task<TargetConnection> ConnectAsync(Func<NbdClientOptions, NbdClientOptions> change)
     {
@@ -38,16 +39,14 @@ internal sealed class NbdTarget
                 Security = security,
                 TlsHostName = Uri?.TlsHostName,
             };
-            return new TargetConnection(await NbdClient.ConnectAsync(change(options)).ConfigureAwait(false), server);
+            var client = await NbdClient.ConnectAsync(change(options)).ConfigureAwait(false);
+            server?.RemoveSocket();
+            return new TargetConnection(client, server);
         }
-        catch
+        catch (Exception e) when (server is not null)
         {
-            if (server is not null)
-            {
-                await server.DisposeAsync().ConfigureAwait(false);
-            }
-
-            throw;
+            await server.DisposeAsync().ConfigureAwait(false);
+            throw e is BlockException { Code: var code } ? new BlockException(code, $"'{server.Command}' does not serve: {e.Message}") : e;
         }
     }
 }
