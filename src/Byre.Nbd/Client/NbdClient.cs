@@ -127,7 +127,7 @@ public sealed class NbdClient : IAsyncDisposable
         var session = await connector.EnterAsync(
             stream, handshake, exportName ?? options.ExportName, contexts ?? options.MetaContexts, cancellation).ConfigureAwait(false);
         facts = session.Facts;
-        connection = new NbdConnection(stream.Channel, session, options.MaxInFlight, options.SilenceLimit, Lost);
+        connection = new NbdConnection(stream.Channel, session, options.MaxInFlight, options.SilenceLimit, callersDrive: false, Lost);
         connection.Start();
     }
 

@@ -6,11 +6,16 @@ using Byre.Nodes;
 namespace Byre.Nbd.Client;
 
 /// <summary>
-/// One connection in its transmission phase. Any thread hands requests over; one thread of its own receives the replies, as
-/// they come, in any order. When the connection ends, for whatever reason, the requests without a reply are handed back.
+/// One connection in its transmission phase. Any thread hands requests over; replies are received as they come, in any order,
+/// by a thread of the connection's own or by the callers that wait for them (<see cref="Drive"/>). When the connection ends,
+/// for whatever reason, the requests without a reply are handed back.
 /// </summary>
-/// <remarks>Lock order: the gate is a leaf; no request completes while it is held.</remarks>
-#pragma warning disable CA1001 // the receiving thread disposes the sender when the connection ends
+/// <remarks>
+/// Of callers that wait one receives, for all of them, until it has its own reply; then the one that has waited longest goes
+/// on. Each sends its own request: a thread hop less for either way, and what is received is used by the processor that
+/// received it. Lock order: the gate, then a request's; no request completes while the gate is held.
+/// </remarks>
+#pragma warning disable CA1001 // whoever receives disposes the sender when the connection ends
 internal sealed class NbdConnection
 #pragma warning restore CA1001
 {
@@ -25,31 +30,38 @@ internal sealed class NbdConnection
     private readonly NbdRequest?[] slots;
     private readonly int[] freeSlots;
     private readonly Queue<NbdRequest> waiting = new();
-    private readonly RequestSender sender;
-    private readonly Thread receiver;
+    private readonly IRequestSender sender;
+    private readonly ReplyStream stream;
+    private readonly ReplyParser parser;
+    private readonly TaskCompletionSource ended = new(TaskCreationOptions.RunContinuationsAsynchronously);
+    private readonly bool callersDrive;
     private BlockException? failure;
     private ulong sequence;
     private int free;
     private int longReads;
     private bool isEnding;
+    private bool isReceiving;
 
     /// <summary>Takes a connection over, after its handshake.</summary>
     /// <param name="channel">The socket.</param>
     /// <param name="session">What was agreed on.</param>
     /// <param name="maxInFlight">The most requests sent and not answered, 1 to 256.</param>
     /// <param name="silenceLimit">How long the server may be silent while it owes replies; zero for ever.</param>
+    /// <param name="callersDrive">Callers wait for their requests, and send and receive themselves.</param>
     /// <param name="lost">Called once, at the end, with why it ended and the requests that have no reply.</param>
     public NbdConnection(
         SocketChannel channel,
         NbdSession session,
         int maxInFlight,
         TimeSpan silenceLimit,
+        bool callersDrive,
         Action<NbdConnection, BlockException, List<NbdRequest>> lost)
     {
         this.channel = channel;
         this.session = session;
         this.lost = lost;
         this.silenceLimit = silenceLimit;
+        this.callersDrive = callersDrive;
         slots = new NbdRequest?[Math.Clamp(maxInFlight, 1, 1 << SlotBits)];
         freeSlots = new int[slots.Length];
         for (free = 0; free < slots.Length; free++)
@@ -59,8 +71,9 @@ internal sealed class NbdConnection
 
         channel.SetSendTimeout(silenceLimit);
         channel.SetReceiveTimeout(silenceLimit);
-        sender = new RequestSender(channel, session, End);
-        receiver = new Thread(Run, 256 << 10) { IsBackground = true, Name = "nbd client" };
+        sender = callersDrive ? new TurnSender(channel, session, End) : new RequestSender(channel, session, End);
+        stream = new ReplyStream(channel, session.Server);
+        parser = new ReplyParser(stream, session);
     }
 
     /// <summary>What was agreed on.</summary>
@@ -84,10 +97,17 @@ internal sealed class NbdConnection
         }
     }
 
-    /// <summary>Begins to receive.</summary>
-    public void Start() => receiver.Start();
+    /// <summary>Begins to receive, where callers do not.</summary>
+    public void Start()
+    {
+        if (!callersDrive)
+        {
+            isReceiving = true;
+            new Thread(() => Receive(null), 256 << 10) { IsBackground = true, Name = "nbd client" }.Start();
+        }
+    }
 
-    /// <summary>Sends a request, now or when others have been answered.</summary>
+    /// <summary>Sends a request, now or when others have been answered; where callers drive, they do it.</summary>
     /// <returns>False where the connection has ended: the request is the caller's.</returns>
     public bool TrySubmit(NbdRequest request)
     {
@@ -107,21 +127,61 @@ internal sealed class NbdConnection
             Enter(request);
         }
 
-        sender.Send(request);
+        if (!callersDrive)
+        {
+            sender.Send(request);
+        }
+
         return true;
+    }
+
+    /// <summary>
+    /// Brings a request of the calling thread's on: sends it, and receives for everybody until it is over, unless another
+    /// thread does that already.
+    /// </summary>
+    /// <param name="request">A request that has been given to this connection; it may be over, or gone, by now.</param>
+    public void Drive(NbdRequest request)
+    {
+        if (!request.IsBegun)
+        {
+            sender.Send(request);
+        }
+
+        lock (gate)
+        {
+            if (isReceiving)
+            {
+                return;
+            }
+
+            isReceiving = true;
+        }
+
+        Receive(request);
     }
 
     /// <summary>Says good-bye and ends the connection; requests in flight are handed back.</summary>
     public async ValueTask DisconnectAsync()
     {
-        var goodbye = new NbdRequest(null).Set(NbdCommand.Disconnect, NbdCommandFlags.None, 0, 0);
         if (!IsEnding)
         {
-            sender.Send(goodbye);
+            sender.SendGoodbye();
         }
 
         End(NbdFailures.Lost(session.Server, "it was closed"));
-        await Task.Run(receiver.Join).ConfigureAwait(false);
+        bool isMine;
+        lock (gate)
+        {
+            isMine = !isReceiving;
+            isReceiving = true;
+        }
+
+        if (isMine)
+        {
+            Cleanup();
+        }
+
+        await ended.Task.ConfigureAwait(false);
     }
 
     /// <summary>Ends the connection.</summary>
@@ -146,17 +206,20 @@ internal sealed class NbdConnection
         request.Cookie = (++sequence << SlotBits) | (uint)slot;
         request.Since = Stopwatch.GetTimestamp();
         longReads += IsLong(request) ? 1 : 0;
+        if (callersDrive)
+        {
+            request.Invite(this);
+        }
     }
 
     private static bool IsLong(NbdRequest request) => request.Command == NbdCommand.Read && request.Length >= LongRead;
 
-    private void Run()
+    /// <summary>Receives until the connection ends, or until a request is over: then another thread goes on.</summary>
+    private void Receive(NbdRequest? mine)
     {
         try
         {
-            var stream = new ReplyStream(channel, session.Server);
-            var parser = new ReplyParser(stream, session);
-            while (true)
+            while (mine is not { IsOver: true })
             {
                 stream.ExpectsMuch = Volatile.Read(ref longReads) > 0;
                 if (parser.ReadHeader() is { } header)
@@ -172,6 +235,9 @@ internal sealed class NbdConnection
                     CheckSilence();
                 }
             }
+
+            PassOn();
+            return;
         }
         catch (BlockException e)
         {
@@ -183,6 +249,22 @@ internal sealed class NbdConnection
         }
 
         Cleanup();
+    }
+
+    /// <summary>The oldest request's thread receives from now on; without one, the thread of the next request.</summary>
+    private void PassOn()
+    {
+        lock (gate)
+        {
+            isReceiving = false;
+            NbdRequest? oldest = null;
+            foreach (var request in slots)
+            {
+                oldest = request is not null && (oldest is null || request.Cookie < oldest.Cookie) ? request : oldest;
+            }
+
+            oldest?.Invite(this);
+        }
     }
 
     private NbdRequest Find(ulong cookie)
@@ -216,7 +298,7 @@ internal sealed class NbdConnection
         }
 
         request.MarkReplied(request.Error);
-        if (next is not null)
+        if (next is not null && !callersDrive)
         {
             sender.Send(next);
         }
@@ -237,7 +319,7 @@ internal sealed class NbdConnection
         }
     }
 
-    /// <summary>Hands back what has no reply, once nobody sends any more.</summary>
+    /// <summary>Hands back what has no reply, once nobody sends any more. Done once, by who receives; nobody does afterwards.</summary>
     private void Cleanup()
     {
         sender.Dispose();
@@ -260,5 +342,6 @@ internal sealed class NbdConnection
         channel.Dispose();
         left.Sort((a, b) => a.Since.CompareTo(b.Since));
         lost(this, failure!, left);
+        ended.SetResult();
     }
 }

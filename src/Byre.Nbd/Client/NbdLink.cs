@@ -79,7 +79,7 @@ internal sealed class NbdLink : IAsyncDisposable
                     stream, handshake, clientOptions.ExportName, clientOptions.MetaContexts, cancellation).ConfigureAwait(false);
                 var link = new NbdLink(options, clientOptions, session);
                 await link.AddAsync(new NbdConnection(
-                    stream.Channel, session, clientOptions.MaxInFlight, clientOptions.SilenceLimit, link.Lost)).ConfigureAwait(false);
+                    stream.Channel, session, clientOptions.MaxInFlight, clientOptions.SilenceLimit, options.Blocking, link.Lost)).ConfigureAwait(false);
                 return link;
             }
             catch (BlockException e) when (e.Code == ErrorCode.Disconnected && Stopwatch.GetTimestamp() < until)
@@ -218,7 +218,7 @@ internal sealed class NbdLink : IAsyncDisposable
             throw new BlockException(ErrorCode.Invalid, $"The NBD server at '{Session.Server}' has another export under the same name now: {difference}", Session.Server);
         }
 
-        return new NbdConnection(stream.Channel, session, clientOptions.MaxInFlight, clientOptions.SilenceLimit, Lost);
+        return new NbdConnection(stream.Channel, session, clientOptions.MaxInFlight, clientOptions.SilenceLimit, options.Blocking, Lost);
     }
 
     /// <summary>What of a new session does not agree with what requests rely on.</summary>

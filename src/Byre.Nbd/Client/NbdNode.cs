@@ -6,7 +6,7 @@ namespace Byre.Nbd.Client;
 
 /// <summary>
 /// An export of an NBD server as a node of the graph. Long requests are parted and go over several connections where the server
-/// allows it; a lost connection is made again (<see cref="NbdNodeOptions.ReconnectDelay"/>).
+/// allows it, unless callers wait for them on their threads (<see cref="NbdNodeOptions.Blocking"/>); a lost connection is made again (<see cref="NbdNodeOptions.ReconnectDelay"/>).
 /// </summary>
 public sealed class NbdNode : BlockNode
 {
@@ -127,7 +127,7 @@ public sealed class NbdNode : BlockNode
     }
 
     /// <inheritdoc/>
-    public override ValueTask ReadAsync(long offset, Memory<byte> buffer) => buffer.Length <= PartLength
+    public override ValueTask ReadAsync(long offset, Memory<byte> buffer) => buffer.Length <= PartLength || options.Blocking
         ? Send(pool.Rent().Set(NbdCommand.Read, NbdCommandFlags.None, offset, buffer.Length).Into(buffer))
         : SendParts(buffer.Length, (at, length) =>
             pool.Rent().Set(NbdCommand.Read, NbdCommandFlags.None, offset + at, length).Into(buffer.Slice(at, length)));
@@ -137,7 +137,7 @@ public sealed class NbdNode : BlockNode
     {
         Volatile.Write(ref isChanged, true);
         var fua = FuaOf(flags);
-        return data.Length <= PartLength
+        return data.Length <= PartLength || options.Blocking
             ? Send(pool.Rent().Set(NbdCommand.Write, fua, offset, data.Length).With(data).Changing(rest))
             : SendParts(data.Length, (at, length) => pool.Rent().Set(NbdCommand.Write, fua, offset + at, length).With(data.Slice(at, length)).Changing(rest));
     }
@@ -276,30 +276,22 @@ public sealed class NbdNode : BlockNode
         var parts = new NbdRequest[(length + PartLength - 1) / PartLength];
         for (var i = 0; i < parts.Length; i++)
         {
-            var request = make(i * PartLength, Math.Min(PartLength, length - (i * PartLength)));
-            parts[i] = options.Blocking ? request.ForWaiting() : request;
-            link.Submit(request);
+            parts[i] = make(i * PartLength, Math.Min(PartLength, length - (i * PartLength)));
+            link.Submit(parts[i]);
         }
 
         return AllAsync(parts);
     }
 
     /// <summary>Waits for all parts; the first failure of them is told.</summary>
-    private async ValueTask AllAsync(NbdRequest[] parts)
+    private static async ValueTask AllAsync(NbdRequest[] parts)
     {
         BlockException? failure = null;
         foreach (var part in parts)
         {
             try
             {
-                if (options.Blocking)
-                {
-                    part.Wait();
-                }
-                else
-                {
-                    await part.AsValueTask().ConfigureAwait(false);
-                }
+                await part.AsValueTask().ConfigureAwait(false);
             }
             catch (BlockException e)
             {

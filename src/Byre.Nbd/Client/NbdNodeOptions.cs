@@ -46,6 +46,9 @@ public sealed record NbdNodeOptions
     /// <summary>Disposed with the node (credentials that nobody else uses), or null.</summary>
     public IDisposable? Owned { get; init; }
 
-    /// <summary>Requests wait on the caller's thread.</summary>
+    /// <summary>
+    /// Requests wait on the caller's thread, which sends and receives itself: the fastest way for a few threads of the caller's
+    /// own that may wait. A connection without requests in flight is not watched: that it was lost shows with the next one.
+    /// </summary>
     public bool Blocking { get; init; }
 }

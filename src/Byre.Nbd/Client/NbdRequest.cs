@@ -19,7 +19,9 @@ internal sealed class NbdRequest : IValueTaskSource
     private BlockException? failure;
     private BlockException? unsent;
     private bool isWaitedFor;
-    private bool isOver;
+    private volatile bool isOver;
+    private NbdConnection? connection;
+    private bool isInvited;
     private int halves;
     private int contextCount;
     private StatusRest? changed;
@@ -64,6 +66,9 @@ internal sealed class NbdRequest : IValueTaskSource
     /// <summary>It changes the export, and the server may have heard of it.</summary>
     public bool MayHaveChanged => IsBegun && changed is not null;
 
+    /// <summary>It has completed, and its thread has not taken the result yet; said of one that a thread waits for.</summary>
+    public bool IsOver => isOver;
+
     /// <summary>Which bytes of a read have come.</summary>
     public ReadCoverage Coverage { get; } = new();
 
@@ -91,7 +96,8 @@ internal sealed class NbdRequest : IValueTaskSource
         Sink = null;
         changed = null;
         Attempts = 0;
-        IsBegun = isWaitedFor = isOver = false;
+        IsBegun = isWaitedFor = isOver = isInvited = false;
+        connection = null;
         Restart();
         return this;
     }
@@ -176,18 +182,52 @@ internal sealed class NbdRequest : IValueTaskSource
     /// <summary>Awaits it, once.</summary>
     public ValueTask AsValueTask() => new(this, core.Version);
 
-    /// <summary>Waits for it on this thread, once.</summary>
-    public void Wait()
+    /// <summary>A connection has it, or needs a thread that receives: the thread that waits for it is to drive that connection.</summary>
+    public void Invite(NbdConnection by)
     {
         lock (doorbell)
         {
-            while (!isOver)
+            connection = by;
+            isInvited = true;
+            Monitor.Pulse(doorbell);
+        }
+    }
+
+    /// <summary>Waits for it on this thread, once, and does there what its connection wants done.</summary>
+    public void Wait()
+    {
+        while (true)
+        {
+            NbdConnection drives;
+            lock (doorbell)
             {
-                Monitor.Wait(doorbell);
+                while (!isOver && !isInvited)
+                {
+                    Monitor.Wait(doorbell);
+                }
+
+                if (isOver)
+                {
+                    break;
+                }
+
+                isInvited = false;
+                drives = connection!;
             }
+
+            drives.Drive(this);
         }
 
         GetResult(core.Version);
+    }
+
+    /// <summary>Writes the header with which it is sent.</summary>
+    /// <returns>Its length, at most <see cref="NbdRequestHeader.ExtendedSize"/>.</returns>
+    public int WriteHeader(Span<byte> target, NbdHeaderStyle style)
+    {
+        var sizes = style == NbdHeaderStyle.Extended && !Payload.IsEmpty ? NbdCommandFlags.PayloadLength : 0;
+        var length = Payload.IsEmpty ? Length : Payload.Length;
+        return new NbdRequestHeader(Flags | sizes, Command, Cookie, (ulong)Offset, (ulong)length).Write(target, style);
     }
 
     /// <inheritdoc/>

@@ -67,7 +67,7 @@ internal sealed class ReplyStream(SocketChannel channel, string server)
         target = target[ready..];
         while (!target.IsEmpty)
         {
-            var n = Receive(target);
+            var n = Receive(target, untilFull: true);
             target = n > 0 ? target[n..] : throw Silent();
         }
     }
@@ -83,11 +83,11 @@ internal sealed class ReplyStream(SocketChannel channel, string server)
         }
     }
 
-    private int Receive(Span<byte> target)
+    private int Receive(Span<byte> target, bool untilFull = false)
     {
         try
         {
-            var n = channel.Receive(target);
+            var n = untilFull ? channel.ReceiveMuch(target) : channel.Receive(target);
             return n != 0 ? n : throw NbdFailures.Lost(server, "the server closed it");
         }
         catch (IOException e)

@@ -9,7 +9,7 @@ namespace Byre.Nbd.Client;
 /// socket takes them at once; a thread of its own sends what the socket does not. Small requests leave in one call.
 /// </summary>
 /// <remarks>Lock order: the gate is a leaf. Only who has set <c>isSending</c> touches the batch.</remarks>
-internal sealed class RequestSender(SocketChannel channel, NbdSession session, Action<BlockException> failed) : IDisposable
+internal sealed class RequestSender(SocketChannel channel, NbdSession session, Action<BlockException> failed) : IRequestSender
 {
     private const int BatchLength = 32 << 10;
     private const int SmallPayload = 12 << 10; // copied behind its header, where there is room
@@ -28,7 +28,7 @@ internal sealed class RequestSender(SocketChannel channel, NbdSession session, A
     private bool isHandedOver;
     private bool isStopped;
 
-    /// <summary>Sends a request.</summary>
+    /// <inheritdoc/>
     public void Send(NbdRequest request)
     {
         lock (gate)
@@ -53,7 +53,10 @@ internal sealed class RequestSender(SocketChannel channel, NbdSession session, A
         }
     }
 
-    /// <summary>Nothing is sent any more; the channel is shut down already. When it returns, nobody touches any request.</summary>
+    /// <inheritdoc/>
+    public void SendGoodbye() => Send(new NbdRequest(null).Set(NbdCommand.Disconnect, NbdCommandFlags.None, 0, 0));
+
+    /// <inheritdoc/>
     public void Dispose()
     {
         bool wait;
@@ -147,11 +150,7 @@ internal sealed class RequestSender(SocketChannel channel, NbdSession session, A
     {
         batch.Add(request);
         request.IsBegun = true;
-        var extended = session.Style == NbdHeaderStyle.Extended;
-        var flags = request.Flags | (extended && !request.Payload.IsEmpty ? NbdCommandFlags.PayloadLength : 0);
-        var length = request.Payload.IsEmpty ? request.Length : request.Payload.Length;
-        headsEnd += new NbdRequestHeader(flags, request.Command, request.Cookie, (ulong)request.Offset, (ulong)length)
-            .Write(heads.AsSpan(headsEnd), session.Style);
+        headsEnd += request.WriteHeader(heads.AsSpan(headsEnd), session.Style);
         if (request.Payload.Length <= SmallPayload)
         {
             request.Payload.Span.CopyTo(heads.AsSpan(headsEnd));

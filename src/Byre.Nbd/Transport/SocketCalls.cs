@@ -6,6 +6,7 @@ namespace Byre.Nbd.Transport;
 internal static unsafe partial class SocketCalls
 {
     internal const int DontWait = 0x40;
+    internal const int WaitAll = 0x100;
     internal const int NoSignal = 0x4000;
     internal const short PollIn = 1;
     internal const short PollOut = 4;

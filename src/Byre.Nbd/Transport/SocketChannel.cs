@@ -90,6 +90,14 @@ public sealed class SocketChannel : IDisposable
     /// <returns>Bytes received; 0 at the end; -1 where the time of <see cref="SetReceiveTimeout"/> is over.</returns>
     public int Receive(Span<byte> buffer) => Receive(buffer, 0);
 
+    /// <summary>Receives, waiting until the buffer is full, which costs one call for what is long.</summary>
+    /// <param name="buffer">Not empty.</param>
+    /// <returns>
+    /// Bytes received, fewer only at the end of the stream or where the time of <see cref="SetReceiveTimeout"/> is over;
+    /// 0 at the end; -1 where nothing came in time.
+    /// </returns>
+    public int ReceiveMuch(Span<byte> buffer) => Receive(buffer, SocketCalls.WaitAll);
+
     /// <summary>Receives what is there, without waiting.</summary>
     /// <param name="buffer">Not empty.</param>
     /// <returns>Bytes received; 0 at the end; -1 where there is nothing yet.</returns>

@@ -14,14 +14,26 @@ public sealed class NbdNodeTests
     {
         var disk = RandomBytes(16 << 20);
         using var server = Multi(disk);
-        var node = await NbdNode.OpenAsync(new NbdNodeOptions { Client = server.Options, Blocking = blocking });
+        var node = await NbdNode.OpenAsync(new NbdNodeOptions
+        {
+            Client = server.Options with { MaxInFlight = blocking ? 2 : 128 },
+            Blocking = blocking,
+        });
         await using (var edge = new BlockEdge(node, ChildRole.None, EdgeTests.Everything))
         {
             Assert.Equal(1, node.ConnectionCount);
             var bytes = new byte[disk.Length];
             for (var i = 0; i < 100 && node.ConnectionCount < 4; i++)
             {
-                await edge.ReadAsync(0, bytes);
+                if (blocking)
+                {
+                    ReadOnThreads(edge, bytes);
+                }
+                else
+                {
+                    await edge.ReadAsync(0, bytes);
+                }
+
                 Assert.Equal(disk, bytes);
             }
 
@@ -404,6 +416,43 @@ public sealed class NbdNodeTests
         var bytes = new byte[count];
         new Random(count).NextBytes(bytes);
         return bytes;
+    }
+
+    /// <summary>Callers that wait bring their own threads, more of them than there are connections.</summary>
+    private static void ReadOnThreads(BlockEdge edge, byte[] bytes)
+    {
+        const int count = 16;
+        var failures = new System.Collections.Concurrent.ConcurrentQueue<Exception>();
+        var threads = new Thread[count];
+        for (var i = 0; i < count; i++)
+        {
+            var part = bytes.AsMemory(i * (bytes.Length / count), bytes.Length / count);
+            var offset = i * (bytes.Length / count);
+            threads[i] = new Thread(() =>
+            {
+                try
+                {
+                    for (var at = 0; at < part.Length; at += 64 << 10)
+                    {
+                        var read = edge.ReadAsync(offset + at, part.Slice(at, Math.Min(64 << 10, part.Length - at)));
+                        Assert.True(read.IsCompleted);
+                        read.GetAwaiter().GetResult();
+                    }
+                }
+                catch (Exception e)
+                {
+                    failures.Enqueue(e);
+                }
+            });
+            threads[i].Start();
+        }
+
+        foreach (var thread in threads)
+        {
+            thread.Join();
+        }
+
+        Assert.Empty(failures);
     }
 
     private static FakeServer Multi(byte[] disk, NbdTransmissionFlags flags = FakePeer.DefaultFlags | NbdTransmissionFlags.CanMultiConn) => new(peer =>

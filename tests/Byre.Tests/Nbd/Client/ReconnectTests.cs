@@ -14,6 +14,7 @@ public sealed class ReconnectTests
     [InlineData(false, NbdTransmissionFlags.None)]
     [InlineData(true, NbdTransmissionFlags.None)]
     [InlineData(false, NbdTransmissionFlags.CanMultiConn)]
+    [InlineData(true, NbdTransmissionFlags.CanMultiConn)]
     public async Task What_was_not_answered_is_sent_again_and_nobody_notices(bool blocking, NbdTransmissionFlags flags)
     {
         var disk = NbdNodeTests.RandomBytes(4 << 20);
