@@ -11,7 +11,7 @@ internal sealed class CopyCommand(CopyRequest request, ImgContext context, CopyS
     private const int LocalBuffer = 1 << 20;
     private const int RemoteBuffer = 512 << 10;
     private const int LocalChunks = 2;
-    private const int RemoteChunks = 8;
+    private const int RemoteChunks = 4; // one for each connection, whose thread then sends and receives without a change of threads
     private const int StreamChunks = 3;
     private const int GreatestChunks = 64;
     private const long SmallestSparse = 4096;
@@ -120,7 +120,9 @@ internal sealed class CopyCommand(CopyRequest request, ImgContext context, CopyS
     /// <summary>How many chunks are on their way at a time; each has a thread and a buffer.</summary>
     private int Chunks(bool isRemote, bool isStream, int buffer)
     {
-        var standard = isStream ? StreamChunks : isRemote ? RemoteChunks : LocalChunks;
+        var standard = isStream ? StreamChunks
+            : request.Threads > 0 ? request.Threads
+            : isRemote ? RemoteChunks : LocalChunks;
         var most = Math.Clamp(request.QueueSize / buffer, 1, GreatestChunks);
         most = isRemote ? Math.Min(most, (long)request.Requests * request.Connections) : most;
         most = request.Threads > 0 ? Math.Min(most, request.Threads) : most;
