@@ -45,7 +45,24 @@ public sealed class ClientRestartTests : IDisposable
                 {
                     var at = (worker << 21) + random.Next(1 << 20);
                     var bytes = new byte[random.Next(1, 200_000)];
-                    if (random.Next(2) == 0)
+                    if (random.Next(8) == 0)
+                    {
+                        var extents = new ExtentList();
+                        extents.Reset(at, bytes.Length);
+                        await edge.GetExtentsAsync(extents, ExtentPrecision.Layer);
+                        foreach (var extent in extents.Items)
+                        {
+                            Assert.True(
+                                extent.State != ExtentState.Zero || !model.AsSpan((int)extent.Start, (int)extent.Length).ContainsAnyExcept((byte)0),
+                                $"data at {extent.Start}+{extent.Length} is called zeroes");
+                        }
+                    }
+                    else if (random.Next(8) == 0)
+                    {
+                        model.AsSpan(at, bytes.Length).Clear();
+                        await edge.WriteZeroesAsync(at, bytes.Length, WriteFlags.MayUnmap);
+                    }
+                    else if (random.Next(2) == 0)
                     {
                         random.NextBytes(bytes);
                         bytes.CopyTo(model, at);

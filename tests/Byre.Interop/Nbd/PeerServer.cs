@@ -25,6 +25,11 @@ internal static class PeerServer
         ["one connection"] = ["--filter=multi-conn", "file", "disk.raw", "multi-conn-mode=disable"],
         ["without zeroes"] = ["--filter=nozero", "memory", "SIZE"],
         ["without FUA"] = ["--filter=fua", "file", "disk.raw", "fuamode=discard"],
+        ["with every write forced"] = ["--filter=fua", "file", "disk.raw", "fuamode=force"],
+        ["with FUA by flushes"] = ["--filter=fua", "file", "disk.raw", "fuamode=emulate"],
+        ["without several connections in step"] = ["--filter=multi-conn", "file", "disk.raw", "multi-conn-mode=emulate"],
+        ["zeroes by writing"] = ["--filter=nozero", "file", "disk.raw", "zeromode=emulate"],
+        ["blocks parted by the server"] = ["--filter=blocksize", "file", "disk.raw", "minblock=4k", "maxdata=64k", "maxlen=1M"],
         ["copy on write"] = ["--filter=cow", "file", "disk.raw"],
         ["a single thread"] = ["-t", "1", "memory", "SIZE"],
     };
