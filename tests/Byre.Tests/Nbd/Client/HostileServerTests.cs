@@ -114,6 +114,30 @@ public sealed class HostileServerTests
         Assert.Equal(1, server.Connections);
     }
 
+    [Fact]
+    public async Task A_reply_to_a_request_that_was_not_sent_yet_is_not_believed()
+    {
+        using var isQueued = new ManualResetEventSlim();
+        using var server = new FakeServer(peer =>
+        {
+            peer.Handshake(NbdHeaderStyle.Simple, size: 64 << 20);
+            isQueued.Wait(Longest);
+            var head = new byte[NbdReplyHeader.SimpleSize];
+            NbdReplyHeader.Simple((2 << 8) | 1, NbdError.None).Write(head); // the second request's number can be guessed
+            peer.Send([.. head, .. new byte[512]]);
+            peer.WaitForEnd();
+        });
+        await using var client = await NbdClient.ConnectAsync(server.Options);
+        var write = client.WriteAsync(0, new byte[NbdLimits.DefaultMaxPayload]).AsTask(); // more than the socket takes
+        var read = client.ReadAsync(0, new byte[512]).AsTask();
+        isQueued.Set();
+        foreach (var request in new[] { read, write })
+        {
+            var e = await Assert.ThrowsAsync<BlockException>(() => request.WaitAsync(Longest));
+            Assert.Contains("that was not sent", e.Message, StringComparison.Ordinal);
+        }
+    }
+
     private static async Task Survives(Attack attack)
     {
         var before = GC.GetTotalAllocatedBytes(precise: true);
