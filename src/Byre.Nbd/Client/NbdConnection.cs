@@ -251,7 +251,10 @@ internal sealed class NbdConnection
         Cleanup();
     }
 
-    /// <summary>The oldest request's thread receives from now on; without one, the thread of the next request.</summary>
+    /// <summary>
+    /// The thread of the oldest request that was sent receives from now on; without one, the first that has sent. One that is
+    /// still sending may have to wait for a server that wants to be heard first.
+    /// </summary>
     private void PassOn()
     {
         lock (gate)
@@ -260,7 +263,7 @@ internal sealed class NbdConnection
             NbdRequest? oldest = null;
             foreach (var request in slots)
             {
-                oldest = request is not null && (oldest is null || request.Cookie < oldest.Cookie) ? request : oldest;
+                oldest = request is { IsSent: true } && (oldest is null || request.Cookie < oldest.Cookie) ? request : oldest;
             }
 
             oldest?.Invite(this);

@@ -66,6 +66,9 @@ internal sealed class NbdRequest : IValueTaskSource
     /// <summary>It changes the export, and the server may have heard of it.</summary>
     public bool MayHaveChanged => IsBegun && changed is not null;
 
+    /// <summary>All of it was given to the socket.</summary>
+    public bool IsSent => (Volatile.Read(ref halves) & Sent) != 0;
+
     /// <summary>It has completed, and its thread has not taken the result yet; said of one that a thread waits for.</summary>
     public bool IsOver => isOver;
 

@@ -6,7 +6,7 @@ namespace Byre.Nbd.Client;
 
 /// <summary>Threads that send their own requests, one after the other, and wait where the socket takes no more.</summary>
 /// <remarks>
-/// That is safe as long as somebody receives: all others with a request in the connection wait for it, and one of them does.
+/// That is safe as long as somebody receives: of all others whose requests are sent one does (see <see cref="NbdConnection"/>).
 /// Lock order: the gate, then a request's.
 /// </remarks>
 internal sealed class TurnSender(SocketChannel channel, NbdSession session, Action<BlockException> failed) : IRequestSender
