@@ -2,6 +2,7 @@
 # and ended by their process ids, and end by themselves after two minutes. Of each row the runs alternate: every server serves
 # for the same seconds, one after the other, and the ratio is the median over the rounds.
 #   The figure of fio's rows is what fio measures: requests a second for 4 KiB, MiB a second for 1 MiB. More is better there.
+#   nbd-map is nbdinfo as a whole, most of which is nbdinfo's own work; nbd-map-answer is the server's answer alone, in ms.
 #   BYRE_QEMU_NBD   the qemu-nbd to run against (default: the one beside qemu-img, else on the PATH)
 nbd_peer=${BYRE_QEMU_NBD:-$(dirname "$peer")/qemu-nbd}
 [ -x "$nbd_peer" ] || nbd_peer=$(command -v qemu-nbd)
@@ -96,6 +97,50 @@ map_times() { # five times, once the server has answered one
     seconds_of bash -c 'for i in 1 2 3 4 5; do nbdinfo --map "$0" || exit 1; done' "$uri"
 }
 
+answer_figure() { # prints the milliseconds from a question about the whole disk to the last byte of the answer, the median of 21
+    "${BYRE_PYTHON:-python3}" - "$PWD/sock" <<'PY'
+import socket, struct, sys, time
+def exactly(s, n):
+    data = bytearray(n)
+    view, at = memoryview(data), 0
+    while at < n:
+        got = s.recv_into(view[at:])
+        if not got:
+            raise SystemExit('the server closed a connection')
+        at += got
+    return bytes(data)
+def option(s, number, data):
+    s.sendall(b'IHAVEOPT' + struct.pack('>II', number, len(data)) + data)
+    while True:
+        _, _, kind, length = struct.unpack('>QIII', exactly(s, 20))
+        body = exactly(s, length)
+        if kind & 1 << 31:
+            raise SystemExit('the server refuses option %d' % number)
+        if kind == 3 and number == 7 and body[:2] == b'\0\0':
+            option.size = struct.unpack('>Q', body[2:10])[0]
+        if kind == 1:
+            return
+s = socket.socket(socket.AF_UNIX)
+s.settimeout(20)
+s.connect(sys.argv[1])
+exactly(s, 18)
+s.sendall(struct.pack('>I', 3))
+option(s, 8, b'')
+option(s, 10, struct.pack('>III', 0, 1, 15) + b'base:allocation')
+option(s, 7, struct.pack('>IH', 0, 0))
+times = []
+for _ in range(21):
+    start = time.perf_counter()
+    s.sendall(struct.pack('>IHHQQI', 0x25609513, 0, 7, 1, 0, option.size))
+    kind, length = struct.unpack('>HQI', exactly(s, 20)[6:])[0::2]
+    exactly(s, length)
+    if kind != 5:
+        raise SystemExit('the server does not answer')
+    times.append(time.perf_counter() - start)
+print('%.3f' % (sorted(times)[10] * 1000))
+PY
+}
+
 # Copies: the server stays, and the clients alternate.
 client_row() { # name goal server format file target -- words of the copy; {} is the server
     local name=$1 goal=$2 server=$3 format=$4 file=$5 target=$6 p_times=() o_times=() ratios=() run side p o ratio verdict words=()
@@ -181,6 +226,7 @@ nbd_rows() {
         wanted "$name" && { full_qcow2; nbd_row "$name" 1.5 qcow2 full.qcow2 qemu-nbd fio_figure "$rw" "$bs" "$depth" 1; }
     done
     wanted nbd-map && { scattered; nbd_row nbd-map '1.5 less' qcow2 scattered.qcow2 qemu-nbd map_times; }
+    wanted nbd-map-answer && { scattered; nbd_row nbd-map-answer '1.5 less' qcow2 scattered.qcow2 qemu-nbd answer_figure; }
     wanted nbd-idle-1000 && { full_raw; nbd_row nbd-idle-1000 '<150 less' raw full.raw "qemu-nbd nbdkit" idle_figure 1000; }
     wanted nbd-busy-64 && { full_raw; busy_row; }
     local server
