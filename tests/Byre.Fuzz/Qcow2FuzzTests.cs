@@ -12,6 +12,7 @@ namespace Byre.Fuzz;
 /// Damaged images are opened, read, written, checked and repaired: whatever they say, the answer is a result or a
 /// BlockException, in bounded time and memory. BYRE_FUZZ_SECONDS runs each test that long, with ever new seeds.
 /// </summary>
+[Collection(AloneCollection.Name)]
 public sealed class Qcow2FuzzTests(FuzzSeeds seeds) : IClassFixture<FuzzSeeds>
 {
     private const long MemoryLimit = 512L << 20;

@@ -11,6 +11,7 @@ namespace Byre.Fuzz;
 /// Damaged images are repaired: what was readable reads as before, a second check is clean or names what is left, and QEMU
 /// says the same of what is clean. BYRE_SEED is the first seed, BYRE_ROUNDS how many.
 /// </summary>
+[Collection(AloneCollection.Name)]
 public sealed class RepairFuzzTests(RepairSeeds seeds) : IClassFixture<RepairSeeds>
 {
     private const long MemoryLimit = 256L << 20;
