@@ -135,6 +135,15 @@ internal sealed class NbdConnection
         return true;
     }
 
+    /// <summary>Sends a request of the calling thread's, unless that is done.</summary>
+    public void SendOwn(NbdRequest request)
+    {
+        if (!request.IsBegun)
+        {
+            sender.Send(request);
+        }
+    }
+
     /// <summary>
     /// Brings a request of the calling thread's on: sends it, and receives for everybody until it is over, unless another
     /// thread does that already.
@@ -142,11 +151,7 @@ internal sealed class NbdConnection
     /// <param name="request">A request that has been given to this connection; it may be over, or gone, by now.</param>
     public void Drive(NbdRequest request)
     {
-        if (!request.IsBegun)
-        {
-            sender.Send(request);
-        }
-
+        SendOwn(request);
         lock (gate)
         {
             if (isReceiving)
@@ -252,8 +257,9 @@ internal sealed class NbdConnection
     }
 
     /// <summary>
-    /// The thread of the oldest request that was sent receives from now on; without one, the first that has sent. One that is
-    /// still sending may have to wait for a server that wants to be heard first.
+    /// The thread of the oldest request that was sent receives from now on, if it waits for that request; without one, the first
+    /// that has sent and waits. One that is still sending may have to wait for a server that wants to be heard first, and one
+    /// that waits for another connection for whoever is to receive there.
     /// </summary>
     private void PassOn()
     {
@@ -263,7 +269,7 @@ internal sealed class NbdConnection
             NbdRequest? oldest = null;
             foreach (var request in slots)
             {
-                oldest = request is { IsSent: true } && (oldest is null || request.Cookie < oldest.Cookie) ? request : oldest;
+                oldest = request is { CanDrive: true } && (oldest is null || request.Cookie < oldest.Cookie) ? request : oldest;
             }
 
             oldest?.Invite(this);

@@ -22,6 +22,7 @@ internal sealed class NbdRequest : IValueTaskSource
     private volatile bool isOver;
     private NbdConnection? connection;
     private bool isInvited;
+    private volatile bool isWaiting;
     private int halves;
     private int contextCount;
     private StatusRest? changed;
@@ -66,8 +67,8 @@ internal sealed class NbdRequest : IValueTaskSource
     /// <summary>It changes the export, and the server may have heard of it.</summary>
     public bool MayHaveChanged => IsBegun && changed is not null;
 
-    /// <summary>All of it was given to the socket.</summary>
-    public bool IsSent => (Volatile.Read(ref halves) & Sent) != 0;
+    /// <summary>All of it was given to the socket, and its thread waits for it and for nothing else: it can receive.</summary>
+    public bool CanDrive => isWaiting && (Volatile.Read(ref halves) & Sent) != 0;
 
     /// <summary>It has completed, and its thread has not taken the result yet; said of one that a thread waits for.</summary>
     public bool IsOver => isOver;
@@ -99,7 +100,7 @@ internal sealed class NbdRequest : IValueTaskSource
         Sink = null;
         changed = null;
         Attempts = 0;
-        IsBegun = isWaitedFor = isOver = isInvited = false;
+        IsBegun = isWaitedFor = isOver = isInvited = isWaiting = false;
         connection = null;
         Restart();
         return this;
@@ -196,9 +197,22 @@ internal sealed class NbdRequest : IValueTaskSource
         }
     }
 
+    /// <summary>Sends it on this thread, which waits for something else first, where a connection has it.</summary>
+    public void SendAhead()
+    {
+        NbdConnection? has;
+        lock (doorbell)
+        {
+            has = isInvited ? connection : null;
+        }
+
+        has?.SendOwn(this);
+    }
+
     /// <summary>Waits for it on this thread, once, and does there what its connection wants done.</summary>
     public void Wait()
     {
+        isWaiting = true;
         while (true)
         {
             NbdConnection drives;

@@ -122,6 +122,10 @@ internal sealed class NbdStatusSource(NbdNodeOptions options, NbdLink link, Requ
             var sink = new NbdStatusSink();
             var at = start + (i * LongestCompact);
             asked[i] = (Send(at, Math.Min(extents.RangeEnd - at, LongestCompact), sink), sink);
+            if (options.Blocking)
+            {
+                asked[i].Request.SendAhead();
+            }
         }
 
         var isWhole = true;
