@@ -1,4 +1,5 @@
 using System.Net.Sockets;
+using Byre.Nbd.Client;
 using Byre.Nbd.Protocol;
 
 namespace Byre.Tests.Nbd.Client;
@@ -75,13 +76,21 @@ internal sealed class FakePeer(Socket socket) : IDisposable
     /// <summary>Greets, and answers options honestly until one comes that the test wants to answer.</summary>
     /// <param name="style">The best form it agrees on.</param>
     /// <param name="until">The test answers this option; null: all are answered, and the transmission begins.</param>
+    /// <param name="size">The export's length.</param>
+    /// <param name="flags">What the export can do.</param>
+    /// <param name="block">Block sizes, or null for none.</param>
+    /// <param name="initial">The initial state, or null for none.</param>
+    /// <param name="contexts">The contexts it selects, whatever is asked for; null for base:allocation, with the number 7.</param>
+    /// <param name="before">Sees each option first; true: it has answered it.</param>
     public byte[] Handshake(
         NbdHeaderStyle style = NbdHeaderStyle.Structured,
         NbdOption? until = null,
         ulong size = DefaultSize,
         NbdTransmissionFlags flags = DefaultFlags,
         NbdBlockSize? block = null,
-        NbdInitialState? initial = null)
+        NbdInitialState? initial = null,
+        IReadOnlyList<NbdMetaContext>? contexts = null,
+        Func<NbdOption, byte[], bool>? before = null)
     {
         Greet();
         while (true)
@@ -92,6 +101,11 @@ internal sealed class FakePeer(Socket socket) : IDisposable
                 return data;
             }
 
+            if (before?.Invoke(option, data) == true)
+            {
+                continue;
+            }
+
             switch (option)
             {
                 case NbdOption.ExtendedHeaders when style == NbdHeaderStyle.Extended:
@@ -100,7 +114,11 @@ internal sealed class FakePeer(Socket socket) : IDisposable
                     Reply(option, NbdOptionReply.Ack);
                     break;
                 case NbdOption.SetMetaContext:
-                    Reply(option, NbdOptionReply.MetaContext, new FakeBytes().U32(7).Text("base:allocation").Done);
+                    foreach (var (id, name) in contexts ?? [new(7, "base:allocation")])
+                    {
+                        Reply(option, NbdOptionReply.MetaContext, new FakeBytes().U32(id).Text(name).Done);
+                    }
+
                     Reply(option, NbdOptionReply.Ack);
                     break;
                 case NbdOption.Go or NbdOption.Info:

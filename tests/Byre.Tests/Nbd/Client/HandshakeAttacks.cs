@@ -13,6 +13,7 @@ internal static class HandshakeAttacks
     {
         ["greets as another service"] = Broken(peer => peer.Send(new FakeBytes().Text("SSH-2.0-OpenSSH_9.2\r\n")), "greeting"),
         ["greets with a style nobody knows"] = Broken(peer => peer.Send(new FakeBytes().U64(NbdMagic.Initial).U64(0x1234)), "neither oldstyle nor newstyle"),
+        ["greets with a wrong first number"] = Broken(peer => peer.Send(new FakeBytes().U64(0x1234).U64(NbdMagic.Option).U16(3)), "none of an NBD server"),
         ["leaves before the greeting"] = Gone(_ => { }, "closed the connection"),
         ["leaves in the greeting"] = Gone(peer => peer.Send(new FakeBytes().U32(0x4e42444d)), "closed the connection"),
         ["says nothing"] = Gone(peer => peer.WaitForEnd(), "in time") with { Options = options => options with { ConnectTimeout = Soon } },
@@ -41,6 +42,10 @@ internal static class HandshakeAttacks
         ["sends a minimum block of 0"] = Info(new FakeBytes().U16(3).U32(0).U32(4096).U32(65536), "minimum 0"),
         ["sends a minimum block of 128 KiB"] = Info(new FakeBytes().U16(3).U32(1 << 17).U32(1 << 17).U32(1 << 20), "minimum 131072"),
         ["sends a preferred block that is smaller"] = Info(new FakeBytes().U16(3).U32(4096).U32(512).U32(65536), "preferred 512"),
+        ["sends a preferred block of 5000"] = Info(new FakeBytes().U16(3).U32(1).U32(5000).U32(65536), "preferred 5000"),
+        ["sends a preferred block of 256"] = Info(new FakeBytes().U16(3).U32(1).U32(256).U32(65536), "preferred 256"),
+        ["sends a preferred block of 64 MiB"] = Info(new FakeBytes().U16(3).U32(1).U32(64 << 20).U32(65536), "preferred 67108864"),
+        ["sends a maximum that is no multiple"] = Info(new FakeBytes().U16(3).U32(512).U32(4096).U32(65537), "maximum 65537"),
         ["sends a maximum of nothing"] = Info(new FakeBytes().U16(3).U32(512).U32(4096).U32(0), "maximum 0"),
         ["sends a name that is no text"] = Info(new FakeBytes().U16(1).Fill(0xff, 4), "not UTF-8"),
         ["sends a name with a NUL"] = Info(new FakeBytes().U16(1).Fill(0, 4), "NUL"),
@@ -49,12 +54,42 @@ internal static class HandshakeAttacks
         ["refuses with a page of control characters"] = At(
             NbdOption.Go, peer => peer.Reply(NbdOption.Go, NbdOptionReply.ErrorPolicy, new FakeBytes().Fill((byte)'\n', 60_000).Done), "???", ErrorCode.NotPermitted),
         ["selects a context that was not asked for"] = Contexts(["qemu:other"], "was not asked for"),
+        ["selects two contexts by one number"] = At(
+            NbdOption.SetMetaContext,
+            peer =>
+            {
+                peer.Reply(NbdOption.SetMetaContext, NbdOptionReply.MetaContext, new FakeBytes().U32(7).Text("base:allocation").Done);
+                peer.Reply(NbdOption.SetMetaContext, NbdOptionReply.MetaContext, new FakeBytes().U32(7).Text("x:other").Done);
+                peer.Reply(NbdOption.SetMetaContext, NbdOptionReply.Ack);
+            },
+            "or its number twice") with { Options = options => options with { MetaContexts = ["base:allocation", "x:other"] } },
         ["selects a context twice"] = Contexts(["base:allocation", "base:allocation"], "twice"),
         ["selects a context without a name"] = Contexts([""], "has no name"),
         ["selects contexts without end"] = At(
             NbdOption.SetMetaContext,
             peer => Endless(peer, NbdOption.SetMetaContext, NbdOptionReply.MetaContext, new FakeBytes().U32(1).Fill((byte)'x', 4000).Done),
             "more than 4096"),
+        ["wants TLS when asked for structured replies"] = At(
+            NbdOption.StructuredReply, peer => peer.Reply(NbdOption.StructuredReply, NbdOptionReply.ErrorTlsRequired), "requires TLS", ErrorCode.AccessDenied),
+        ["wants TLS when asked for contexts"] = At(
+            NbdOption.SetMetaContext, peer => peer.Reply(NbdOption.SetMetaContext, NbdOptionReply.ErrorTlsRequired), "requires TLS", ErrorCode.AccessDenied),
+        ["has extended headers and no GO"] = new Attack(
+            peer =>
+            {
+                peer.Handshake(NbdHeaderStyle.Extended, until: NbdOption.Go);
+                peer.Reply(NbdOption.Go, NbdOptionReply.ErrorUnsupported);
+                peer.WaitForEnd();
+            },
+            _ => Task.CompletedTask, ErrorCode.NotSupported, "does not know this"),
+        ["closes when asked for the export by its name alone"] = new Attack(
+            peer =>
+            {
+                peer.Handshake(NbdHeaderStyle.Simple, until: NbdOption.Go);
+                peer.Reply(NbdOption.Go, NbdOptionReply.ErrorUnsupported);
+                peer.ReadOption();
+                peer.Dispose();
+            },
+            _ => Task.CompletedTask, ErrorCode.NotFound, "may have none of that name"),
         ["closes when asked for the export"] = new Attack(
             peer =>
             {

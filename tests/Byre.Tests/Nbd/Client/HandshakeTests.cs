@@ -17,7 +17,7 @@ public sealed class HandshakeTests
         await using var client = await NbdClient.ConnectAsync(server.Options);
         Assert.True(client.IsOldStyle);
         Assert.Equal(1 << 20, client.Size);
-        Assert.False(client.Facts.Has(NbdTransmissionFlags.SendDontFragment));
+        Assert.Equal(FakePeer.DefaultFlags & ~NbdTransmissionFlags.SendDontFragment, client.Flags);
         await client.ReadAsync(0, new byte[512]);
         var named = await Assert.ThrowsAsync<BlockException>(() => NbdClient.ConnectAsync(server.Options with { ExportName = "x" }));
         Assert.Equal(ErrorCode.NotFound, named.Code);
@@ -41,6 +41,143 @@ public sealed class HandshakeTests
         await using var client = await NbdClient.ConnectAsync(server.Options with { ExportName = "disk" });
         Assert.Equal(NbdHandshakeStyle.NewStyle, client.HandshakeStyle);
         await client.ReadAsync(0, new byte[512]);
+    }
+
+    [Theory]
+    [InlineData(NbdHandshakeFlags.FixedNewStyle, 1u)]
+    [InlineData(NbdHandshakeFlags.FixedNewStyle | NbdHandshakeFlags.NoZeroes, 3u)]
+    [InlineData((NbdHandshakeFlags)0xfffe, 2u)]
+    public async Task Of_the_flags_of_a_greeting_those_that_are_known_are_agreed_on(NbdHandshakeFlags flags, uint answer)
+    {
+        var answered = new TaskCompletionSource<uint>();
+        using var server = new FakeServer(peer => answered.SetResult(peer.Greet(flags)));
+        var connecting = NbdClient.ConnectAsync(server.Options);
+        Assert.Equal(answer, await answered.Task.WaitAsync(TimeSpan.FromSeconds(30)));
+        server.Dispose();
+        await Assert.ThrowsAsync<BlockException>(() => connecting);
+    }
+
+    [Theory]
+    [InlineData(true, true)]
+    [InlineData(true, false)]
+    [InlineData(false, true)]
+    [InlineData(false, false)]
+    public async Task Only_the_forms_of_replies_that_are_wanted_are_asked_for(bool extended, bool structured)
+    {
+        var options = new List<NbdOption>();
+        using var server = new FakeServer(peer =>
+        {
+            peer.Handshake(NbdHeaderStyle.Simple, before: (option, _) =>
+            {
+                options.Add(option);
+                return false;
+            });
+            peer.Serve(new byte[512]);
+        });
+        await using var client = await NbdClient.ConnectAsync(server.Options with { RequestExtended = extended, RequestStructured = structured });
+        List<NbdOption> expected = [NbdOption.Go];
+        expected.InsertRange(0, structured ? [NbdOption.StructuredReply] : []);
+        expected.InsertRange(0, extended ? [NbdOption.ExtendedHeaders] : []);
+        Assert.Equal(expected, options);
+    }
+
+    [Fact]
+    public async Task Questions_in_option_mode_are_about_the_export_that_they_name()
+    {
+        var asked = new List<byte[]>();
+        using var server = new FakeServer(peer => peer.Handshake(before: (option, data) =>
+        {
+            switch (option)
+            {
+                case NbdOption.ListMetaContext:
+                    asked.Add(data);
+                    peer.Reply(option, NbdOptionReply.Ack);
+                    return true;
+                case NbdOption.Info:
+                    asked.Add(data);
+                    return false;
+                default:
+                    return false;
+            }
+        }));
+        await using var client = await NbdClient.ConnectAsync(server.Options with { OptionMode = true, ExportName = "own" });
+        await client.ListMetaContextsAsync(["a:", "b:c"], "other");
+        await client.ListMetaContextsAsync([]);
+        await client.InfoAsync("other");
+        await client.InfoAsync();
+        Assert.Equal(new FakeBytes().U32(5).Text("other").U32(2).U32(2).Text("a:").U32(3).Text("b:c").Done, asked[0]);
+        Assert.Equal(new FakeBytes().U32(3).Text("own").U32(0).Done, asked[1]);
+        Assert.Equal(new FakeBytes().U32(5).Text("other").Done, asked[2][..9]);
+        Assert.Equal(new FakeBytes().U32(3).Text("own").Done, asked[3][..7]);
+    }
+
+    [Fact]
+    public async Task Contexts_are_in_the_order_asked_for_whatever_the_order_of_the_server()
+    {
+        using var server = new FakeServer(peer =>
+        {
+            peer.Handshake(contexts: [new(3, "c:c"), new(1, "a:a"), new(2, "base:allocation")]);
+            peer.WaitForEnd();
+        });
+        await using var client = await NbdClient.ConnectAsync(server.Options with { MetaContexts = ["a:a", "x:missing", "base:allocation", "c:c"] });
+        Assert.Equal([new(1, "a:a"), new(2, "base:allocation"), new(3, "c:c")], client.Contexts);
+    }
+
+    [Fact]
+    public async Task As_much_as_may_be_told_of_an_export_is_taken()
+    {
+        using var server = new FakeServer(peer =>
+        {
+            peer.Handshake(until: NbdOption.Go);
+            peer.Reply(NbdOption.Go, NbdOptionReply.Info, new FakeBytes().U16(999).Fill(1, NbdLimits.MaxOptionData - 2).Done);
+            peer.SendFacts(NbdOption.Go, block: new NbdBlockSize(512, NbdLimits.MaxBlockSize, uint.MaxValue));
+            peer.Reply(NbdOption.Go, NbdOptionReply.Ack);
+            peer.WaitForEnd();
+        });
+        await using var client = await NbdClient.ConnectAsync(server.Options);
+        Assert.Equal(NbdLimits.DefaultMaxPayload, client.MaxPayload);
+    }
+
+    [Theory]
+    [InlineData(NbdHeaderStyle.Extended, NbdTransmissionFlags.SendFlush | NbdTransmissionFlags.ReadOnly, NbdTransmissionFlags.None)]
+    [InlineData(NbdHeaderStyle.Structured, NbdTransmissionFlags.HasFlags | NbdTransmissionFlags.BlockStatusPayload, NbdTransmissionFlags.HasFlags)]
+    [InlineData(
+        NbdHeaderStyle.Extended,
+        NbdTransmissionFlags.HasFlags | NbdTransmissionFlags.BlockStatusPayload,
+        NbdTransmissionFlags.HasFlags | NbdTransmissionFlags.BlockStatusPayload)]
+    [InlineData(NbdHeaderStyle.Structured, NbdTransmissionFlags.HasFlags | NbdTransmissionFlags.SendFastZero, NbdTransmissionFlags.HasFlags)]
+    public async Task Flags_that_mean_nothing_without_others_are_left_out(NbdHeaderStyle style, NbdTransmissionFlags flags, NbdTransmissionFlags left)
+    {
+        using var server = new FakeServer(peer =>
+        {
+            peer.Handshake(style, flags: flags);
+            peer.WaitForEnd();
+        });
+        await using var client = await NbdClient.ConnectAsync(server.Options);
+        Assert.Equal(left, client.Flags);
+    }
+
+    [Fact]
+    public async Task A_server_that_breaks_the_protocol_in_option_mode_is_left_without_a_word()
+    {
+        var next = new TaskCompletionSource<bool>();
+        using var server = new FakeServer(peer =>
+        {
+            peer.Handshake(until: NbdOption.List);
+            peer.Reply(NbdOption.List, NbdOptionReply.Server, [0, 0]);
+            try
+            {
+                peer.ReadOption();
+                next.SetResult(true);
+            }
+            catch (EndOfStreamException)
+            {
+                next.SetResult(false);
+            }
+        });
+        await using var client = await NbdClient.ConnectAsync(server.Options with { OptionMode = true });
+        Assert.Equal(ErrorCode.Corrupt, (await Assert.ThrowsAsync<BlockException>(() => client.ListExportsAsync())).Code);
+        Assert.False(await next.Task.WaitAsync(TimeSpan.FromSeconds(30)), "it was sent another option");
     }
 
     [Fact]

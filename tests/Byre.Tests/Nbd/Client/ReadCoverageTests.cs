@@ -33,6 +33,18 @@ public sealed class ReadCoverageTests
     }
 
     [Fact]
+    public void Nothing_is_left_of_the_read_before()
+    {
+        var coverage = new ReadCoverage();
+        Assert.Null(coverage.Add(0, 10));
+        Assert.Null(coverage.Add(20, 30));
+        coverage.Reset();
+        Assert.False(coverage.Covers(1));
+        Assert.Null(coverage.Add(0, 30));
+        Assert.True(coverage.Covers(30));
+    }
+
+    [Fact]
     public void Too_many_gaps_are_refused()
     {
         var coverage = new ReadCoverage();

@@ -126,9 +126,12 @@ internal static class TransmissionAttacks
         ["fills an empty chunk"] = Read(Structured, (peer, r) => peer.Chunk(r, NbdReplyType.None, [1]), "has a payload"),
         ["sends a chunk nobody knows"] = Read(Structured, (peer, r) => peer.Chunk(r, (NbdReplyType)99, new byte[4]), "type 99"),
         ["sends data for a write"] = Write((peer, r) => peer.Data(r, At, new byte[Length]), "as the reply to command 1"),
+        ["sends a hole for a write"] = Write((peer, r) => peer.Hole(r, At, 512), "type 2 as the reply to command 1"),
         ["sends block status for a read"] = Read(Structured, (peer, r) => peer.Status(r, 7, [(Length, 0)]), "as the reply to command 0"),
         ["sends short block status where extended was agreed on"] = Status(
             Extended, (peer, r) => peer.Chunk(r, NbdReplyType.BlockStatus, new FakeBytes().U32(7).U32(Length).U32(0).Done), "type 5"),
+        ["sends extended block status where short was agreed on"] = Status(
+            Structured, (peer, r) => peer.Chunk(r, NbdReplyType.BlockStatusExtended, new FakeBytes().U32(7).U32(1).U64(Length).U64(0).Done), "type 6"),
         ["tells of an error without a number"] = Read(Structured, (peer, r) => peer.Error(r, NbdError.None), "no number"),
         ["tells of an error in too few bytes"] = Read(Structured, (peer, r) => peer.Chunk(r, NbdReplyType.Error, new byte[5]), "5 bytes"),
         ["tells of an error with a text that is not there"] = Read(

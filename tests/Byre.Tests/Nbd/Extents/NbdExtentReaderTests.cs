@@ -3,6 +3,7 @@ using Byre.Nbd.Client;
 using Byre.Nbd.Client.Extents;
 using Byre.Nbd.Protocol;
 using Byre.Nodes;
+using Byre.Tests.Nbd.Client;
 
 namespace Byre.Tests.Nbd.Extents;
 
@@ -144,6 +145,38 @@ public class NbdExtentReaderTests
                 }
             }
         }
+    }
+
+    [Fact]
+    public async Task Where_bitmaps_tell_for_themselves_the_joined_ones_are_left_out_and_those_beyond_64_are_only_dirty()
+    {
+        var joined = new FakeContexts(("byre:joint", "10:20"), ("qemu:dirty-bitmap:b", "10:0"));
+        Assert.Equal(new NbdExtent(0, 10, false, false, false, 1), await joined.Reader().AtAsync(0, 10));
+        var many = new FakeContexts([.. Enumerable.Range(0, 66).Select(i => ($"qemu:dirty-bitmap:{i}", i == 65 ? "10:1" : "10:0"))]);
+        Assert.Equal(new NbdExtent(0, 10, false, false, true, -1), await many.Reader().AtAsync(0, 10));
+    }
+
+    [Fact]
+    public async Task A_depth_beyond_all_numbers_is_still_a_depth()
+    {
+        var server = new FakeContexts(("qemu:allocation-depth", $"10:{ulong.MaxValue}"));
+        Assert.Equal(int.MaxValue, (await server.Reader().AtAsync(0, 10)).Depth);
+    }
+
+    [Fact]
+    public async Task A_connection_without_extended_headers_is_asked_in_32_bits()
+    {
+        const long size = 1L << 40;
+        using var server = new FakeServer(peer =>
+        {
+            peer.Handshake(size: (ulong)size);
+            var (request, _) = peer.ReadRequest();
+            peer.Status(request, 7, [(request.Length, 3)]);
+            peer.WaitForEnd();
+        });
+        await using var client = await NbdClient.ConnectAsync(server.Options);
+        var extent = await NbdExtentReader.Of(client).AtAsync(0, size);
+        Assert.True(extent is { Start: 0, Length: > 1L << 31 and < 1L << 32, Zero: true, Hole: true }, extent.ToString());
     }
 
     private static string RandomText(Random random)

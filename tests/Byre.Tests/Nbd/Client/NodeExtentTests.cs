@@ -1,0 +1,130 @@
+using Byre.Nbd.Client;
+using Byre.Nbd.Protocol;
+using Byre.Nodes;
+
+namespace Byre.Tests.Nbd.Client;
+
+/// <summary>Questions for block status that a node asks, and what it makes of the answers.</summary>
+public sealed class NodeExtentTests
+{
+    private const string Depth = NbdContextNames.AllocationDepth;
+
+    [Theory]
+    [InlineData(1000, 100)]
+    [InlineData(0, (128L << 20) + 1)]
+    [InlineData(4095, 2)]
+    public async Task Questions_are_in_whole_blocks_and_answers_are_not(long offset, long length)
+    {
+        const ulong size = 256 << 20;
+        var asked = new List<NbdRequestHeader>();
+        using var server = new FakeServer(peer =>
+        {
+            peer.Handshake(NbdHeaderStyle.Extended, size: size, block: new NbdBlockSize(4096, 4096, 1 << 20));
+            while (true)
+            {
+                var (request, _) = peer.ReadRequest();
+                if (request.Command == NbdCommand.Disconnect)
+                {
+                    return;
+                }
+
+                asked.Add(request);
+                peer.Status(request, 7, request.Offset == 0 ? [(4096, 3), (size - 4096, 0)] : [(size - request.Offset, 0)]);
+            }
+        });
+        await using var node = await NbdNode.OpenAsync(new NbdNodeOptions { Client = server.Options });
+        var extents = new ExtentList();
+        extents.Reset(offset, length);
+        await node.GetExtentsAsync(extents, ExtentPrecision.Layer);
+        Assert.All(asked, request => Assert.Equal(0UL, (request.Offset | request.Length) % 4096));
+        Assert.True(extents.IsComplete);
+        var first = extents.Items[0];
+        Assert.Equal((offset, Math.Min(4096, offset + length), ExtentState.Zero), (first.Start, first.End, first.State));
+        Assert.Equal(offset + length > 4096 ? 2 : 1, extents.Count);
+    }
+
+    [Fact]
+    public async Task Depths_in_the_place_of_allocation_are_read_as_its_flags_and_those_beyond_two_as_two()
+    {
+        using var server = new FakeServer(peer =>
+        {
+            peer.Handshake(NbdHeaderStyle.Extended, size: 20480, contexts: [new(7, Depth)]);
+            peer.Status(peer.ReadRequest().Header, 7, [(4096, 0), (4096, 1), (4096, 2), (4096, 0), (4096, 3)]);
+            peer.WaitForEnd();
+        });
+        await using var node = await NbdNode.OpenAsync(new NbdNodeOptions { Client = server.Options, AllocationContext = Depth });
+        Assert.Equal(
+            [(0, ExtentState.Data, false), (4096, ExtentState.Data, true), (8192, ExtentState.Zero, false), (12288, ExtentState.Data, false),
+                (16384, ExtentState.Zero, false)],
+            (await WalkAsync(node)).Select(e => (e.Start, e.State, e.IsHole)));
+    }
+
+    [Theory]
+    [InlineData(NbdHeaderStyle.Structured)]
+    [InlineData(NbdHeaderStyle.Extended)]
+    public async Task Allocation_and_depth_of_unequal_lengths_are_cut_to_common_ones(NbdHeaderStyle style)
+    {
+        using var server = new FakeServer(peer =>
+        {
+            peer.Handshake(style, size: 16384, contexts: [new(7, "base:allocation"), new(8, Depth)]);
+            var (request, _) = peer.ReadRequest();
+            peer.Status(request, 8, [(4096, 1), (8192, 2), (4096, style == NbdHeaderStyle.Extended ? ulong.MaxValue : uint.MaxValue)], done: false);
+            peer.Status(request, 7, [(8192, 0), (8192, 3)]);
+            peer.WaitForEnd();
+        });
+        await using var node = await NbdNode.OpenAsync(new NbdNodeOptions { Client = server.Options, MetaContexts = [Depth] });
+        Assert.Equal(
+            [(0, 4096, ExtentState.Data, 0), (4096, 4096, ExtentState.Data, 1), (8192, 4096, ExtentState.Zero, 1),
+                (12288, 4096, ExtentState.Zero, (int.MaxValue / 2) - 1)],
+            (await WalkAsync(node)).Select(e => (e.Start, e.Length, e.State, e.Behind)));
+    }
+
+    [Theory]
+    [InlineData(true)]
+    [InlineData(false)]
+    public async Task Zeroes_and_discards_make_worthless_what_is_remembered(bool discards)
+    {
+        var asked = 0;
+        using var server = new FakeServer(peer =>
+        {
+            peer.Handshake(NbdHeaderStyle.Extended);
+            while (true)
+            {
+                var (request, _) = peer.ReadRequest();
+                if (request.Command == NbdCommand.BlockStatus)
+                {
+                    peer.Status(request, 7, [(FakePeer.DefaultSize - request.Offset, asked++ == 0 ? 0UL : 3)]);
+                }
+                else
+                {
+                    peer.Done(request);
+                }
+            }
+        });
+        await using var node = await NbdNode.OpenAsync(new NbdNodeOptions { Client = server.Options });
+        var extents = new ExtentList();
+        extents.Reset(0, 4096);
+        await node.GetExtentsAsync(extents, ExtentPrecision.Layer);
+        if (discards)
+        {
+            await node.DiscardAsync(4096, 4096);
+        }
+        else
+        {
+            await node.TryWriteZeroesAsync(4096, 4096, WriteFlags.None);
+        }
+
+        extents.Reset(4096, 4096);
+        await node.GetExtentsAsync(extents, ExtentPrecision.Layer);
+        Assert.Equal(2, asked);
+        Assert.Equal(ExtentState.Zero, extents.Items[0].State);
+    }
+
+    private static async Task<BlockExtent[]> WalkAsync(NbdNode node)
+    {
+        var extents = new ExtentList();
+        extents.Reset(0, node.Length);
+        await node.GetExtentsAsync(extents, ExtentPrecision.Layer);
+        return extents.Items.ToArray();
+    }
+}
