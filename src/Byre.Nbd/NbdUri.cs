@@ -1,5 +1,7 @@
+using System.Buffers;
 using System.Globalization;
 using System.Text;
+using System.Text.Unicode;
 using Byre.Nbd.Protocol;
 using Byre.Nodes;
 
@@ -197,6 +199,8 @@ public sealed record NbdUri
                 case "tls-verify-peer" when value is "0" or "1" or "true" or "false":
                     uri = uri with { TlsVerifyPeer = value is "1" or "true" };
                     break;
+                case "tls-certificates" or "tls-psk-file" when value.Length == 0:
+                    throw Bad(text, $"'{key}=' names no file");
                 case "tls-certificates":
                     uri = uri with { TlsCertificates = value };
                     break;
@@ -208,6 +212,11 @@ public sealed record NbdUri
             }
         }
 
+        if (uri is { TlsType: "x509", TlsKeyFile: not null })
+        {
+            throw Bad(text, "a file of pre-shared keys does not go with tls-type=x509");
+        }
+
         return hasSocket || !isUnix ? uri : throw Bad(text, "'?socket=PATH' is missing");
     }
 
@@ -215,8 +224,33 @@ public sealed record NbdUri
 
     private static string Decode(string uri, string text, bool allowsNul = false)
     {
-        var decoded = Uri.UnescapeDataString(text);
+        var decoded = Unescape(text) ?? throw Bad(uri, "'%' is followed by two hexadecimal digits (and stands for itself as %25), and the bytes make text in UTF-8");
         return decoded.Contains('\0', StringComparison.Ordinal) && !allowsNul ? throw Bad(uri, "it holds a NUL character") : decoded;
+    }
+
+    /// <summary>Text without its escapes; null where one is not whole, or they make no text.</summary>
+    private static string? Unescape(string text)
+    {
+        var bytes = Encoding.UTF8.GetBytes(text).AsSpan();
+        var length = 0;
+        for (var i = 0; i < bytes.Length; i++)
+        {
+            if (bytes[i] != '%')
+            {
+                bytes[length++] = bytes[i];
+            }
+            else if (i + 2 < bytes.Length && Convert.FromHexString(bytes.Slice(i + 1, 2), bytes[length..], out _, out _) == OperationStatus.Done)
+            {
+                length++;
+                i += 2;
+            }
+            else
+            {
+                return null;
+            }
+        }
+
+        return Utf8.IsValid(bytes[..length]) ? Encoding.UTF8.GetString(bytes[..length]) : null;
     }
 
     private static BlockException Bad(string uri, string why) => new(ErrorCode.Invalid, $"'{uri}' is no URI of an NBD export: {why}");

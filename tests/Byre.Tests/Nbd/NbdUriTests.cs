@@ -17,6 +17,8 @@ public sealed class NbdUriTests
     [InlineData("nbd:///x", "localhost", 10809, "x")]
     [InlineData("nbd://127.0.0.1:/x", "127.0.0.1", 10809, "x")]
     [InlineData("nbd://h/%C3%A4%3F", "h", 10809, "ä?")]
+    [InlineData("nbd://h/ä%c3%a4+%25", "h", 10809, "ää+%")]
+    [InlineData("nbd://h/%F0%9F%98%80%2F", "h", 10809, "\U0001F600/")]
     public void A_TCP_URI_says_host_port_and_export(string text, string host, int port, string export)
     {
         var uri = NbdUri.Parse(text);
@@ -64,6 +66,17 @@ public sealed class NbdUriTests
     [InlineData("nbd://h/x?nonsense=1")]
     [InlineData("nbd://h/a%00b")]
     [InlineData("nbd://h/x#y")]
+    [InlineData("nbd://h/50%")]
+    [InlineData("nbd://h/%z1")]
+    [InlineData("nbd://h/%1")]
+    [InlineData("nbd://h/%ff")]
+    [InlineData("nbd://h/%C3x")]
+    [InlineData("nbd://h%ff/x")]
+    [InlineData("nbd+unix:///x?socket=%C3")]
+    [InlineData("nbds://h/x?tls-psk-file=")]
+    [InlineData("nbds://h/x?tls-certificates=")]
+    [InlineData("nbds://h/x?tls-certificates")]
+    [InlineData("nbds://h/x?tls-type=x509&tls-psk-file=/k")]
     public void What_is_no_URI_is_refused_in_one_line(string text)
     {
         var failure = Assert.Throws<BlockException>(() => NbdUri.Parse(text));
