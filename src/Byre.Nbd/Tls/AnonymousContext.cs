@@ -5,9 +5,6 @@ namespace Byre.Nbd.Tls;
 /// <summary>Makes contexts for TLS without any credentials (QEMU's tls-creds-anon): it keeps out who only listens.</summary>
 internal static class AnonymousContext
 {
-    // GnuTLS has these in TLS 1.2; OpenSSL counts every cipher without authentication as of no security (level 0).
-    private const string Ciphers = "ADH-AES256-GCM-SHA384:ADH-AES128-GCM-SHA256:@SECLEVEL=0";
-
     /// <summary>Makes a context.</summary>
     /// <param name="options">Priority and parameters.</param>
     /// <param name="isServer">For a server, not a client.</param>
@@ -22,7 +19,7 @@ internal static class AnonymousContext
             throw new BlockException(ErrorCode.NotSupported, $"TLS priority '{options.Priority}': TLS without credentials is of version 1.2");
         }
 
-        var context = TlsContext.Create(priority with { MostVersion = LibSsl.Tls12 }, Ciphers, priority.Suites13);
+        var context = TlsContext.Create(priority with { MostVersion = LibSsl.Tls12 }, priority.AnonymousCiphers12, priority.Suites13);
         try
         {
             if (isServer && options.DhParametersFile is { } parameters)

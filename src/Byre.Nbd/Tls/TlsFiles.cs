@@ -31,7 +31,7 @@ internal static unsafe class TlsFiles
 
             return bytes;
         }
-        catch (Exception e) when (e is IOException or UnauthorizedAccessException or NotSupportedException)
+        catch (Exception e) when (e is IOException or UnauthorizedAccessException or NotSupportedException or ArgumentException)
         {
             throw Unreadable(path, e);
         }
@@ -45,7 +45,7 @@ internal static unsafe class TlsFiles
         {
             File.OpenHandle(path).Dispose();
         }
-        catch (Exception e) when (e is IOException or UnauthorizedAccessException or NotSupportedException)
+        catch (Exception e) when (e is IOException or UnauthorizedAccessException or NotSupportedException or ArgumentException)
         {
             throw Unreadable(path, e);
         }
@@ -85,7 +85,7 @@ internal static unsafe class TlsFiles
     /// <exception cref="BlockException">There are none in it, or OpenSSL finds them too weak.</exception>
     public static void UseDhParameters(TlsContext context, string path)
     {
-        if (!File.Exists(path))
+        if (!Path.Exists(path))
         {
             return;
         }
@@ -113,12 +113,13 @@ internal static unsafe class TlsFiles
 
     private static BlockException Unreadable(string path, Exception e) => new(
         e is UnauthorizedAccessException ? ErrorCode.AccessDenied : ErrorCode.NotFound,
-        $"TLS: could not read '{path}': "
+        $"TLS: could not read '{path.Replace('\0', '?')}': "
             + e switch
             {
                 FileNotFoundException or DirectoryNotFoundException => "No such file or directory",
                 UnauthorizedAccessException when Directory.Exists(path) => "Is a directory",
                 UnauthorizedAccessException => "Permission denied",
+                ArgumentException => "No file can have this name",
                 _ => e.Message,
             },
         path,

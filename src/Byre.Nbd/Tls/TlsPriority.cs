@@ -46,6 +46,12 @@ internal sealed record TlsPriority(int LeastVersion, int MostVersion, bool OnlyS
         + "PSK-AES256-GCM-SHA384:PSK-CHACHA20-POLY1305",
         "DHE-PSK-AES128-GCM-SHA256:ECDHE-PSK-AES128-CBC-SHA256:PSK-AES128-GCM-SHA256");
 
+    /// <summary>
+    /// The ciphers of TLS 1.2 without any credentials. GnuTLS has these; OpenSSL counts every cipher without authentication as of
+    /// no security (level 0).
+    /// </summary>
+    public string AnonymousCiphers12 => Strong("ADH-AES256-GCM-SHA384", "ADH-AES128-GCM-SHA256") + ":@SECLEVEL=0";
+
     /// <summary>Reads a text.</summary>
     /// <param name="text">
     /// A level (NORMAL, PERFORMANCE, PFS, SECURE128, SECURE192, SECURE256, or the system's: "@NAMES,LEVEL"), then changes to it,

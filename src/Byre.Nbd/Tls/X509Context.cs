@@ -75,7 +75,7 @@ internal static unsafe class X509Context
 
     private static void LoadRevoked(nint store, string path)
     {
-        if (!File.Exists(path))
+        if (!Path.Exists(path))
         {
             return;
         }

@@ -28,6 +28,19 @@ public class TlsPriorityTests
         Assert.Equal((0x300 + least + 1, 0x300 + most + 1, strong), (TlsPriority.Parse(text).LeastVersion, TlsPriority.Parse(text).MostVersion, TlsPriority.Parse(text).OnlyStrong));
 
     [Theory]
+    [InlineData("NORMAL", true)]
+    [InlineData("SECURE256", false)]
+    [InlineData("SECURE192:-VERS-TLS1.3", false)]
+    public void Short_keys_are_offered_only_where_strength_is_not_asked_for(string text, bool isOffered)
+    {
+        var priority = TlsPriority.Parse(text);
+        foreach (var ciphers in (string[])[priority.Ciphers12, priority.PskCiphers12, priority.AnonymousCiphers12, priority.Suites13, priority.PskSuites13])
+        {
+            Assert.Equal(isOffered, ciphers.Contains("AES128", StringComparison.Ordinal) || ciphers.Contains("AES_128", StringComparison.Ordinal));
+        }
+    }
+
+    [Theory]
     [InlineData("")]
     [InlineData("NONE:+VERS-TLS1.3")]
     [InlineData("NORMAL:-VERS-ALL")]

@@ -328,6 +328,22 @@ public sealed class TlsSessionTests(TlsFixture keys) : IClassFixture<TlsFixture>
             () => TlsServerSecurity.WithCertificates(new TlsX509Options { Directory = keys.Protected, KeyPassphrase = wrong })), StringComparison.Ordinal);
     }
 
+    [Theory]
+    [InlineData("ca-crl.pem")]
+    [InlineData("dh-params.pem")]
+    public void What_may_be_missing_is_not_passed_over_when_it_is_there_and_no_file(string name)
+    {
+        var folder = Directory.CreateDirectory(Path.Combine(keys.Root, "odd " + name)).FullName;
+        foreach (var file in Directory.GetFiles(keys.Server))
+        {
+            File.Copy(file, Path.Combine(folder, Path.GetFileName(file)));
+        }
+
+        Server(folder).Dispose();
+        Directory.CreateDirectory(Path.Combine(folder, name));
+        Assert.EndsWith($"{name}': Is a directory", Refusal(() => Server(folder)), StringComparison.Ordinal);
+    }
+
     private static string KeyFile(string directory) => Path.Combine(directory, "keys.psk");
 
     private static TlsServerSecurity Server(string directory, string? priority = null, bool verifyPeer = true, bool sanityCheck = true) =>
