@@ -58,14 +58,14 @@ public static class OptionTree
     /// <summary>Adds the members of a JSON object.</summary>
     /// <param name="options">Where to add; what is there already gives way.</param>
     /// <param name="json">The object. Strings may stand in single quotes.</param>
-    /// <exception cref="BlockException"><see cref="ErrorCode.Invalid"/>: it is no JSON object.</exception>
+    /// <exception cref="BlockException"><see cref="ErrorCode.Invalid"/>: it is no JSON object, or one with a member twice.</exception>
     public static void AddJson(IDictionary<string, string> options, string json)
     {
         ArgumentNullException.ThrowIfNull(options);
         ArgumentNullException.ThrowIfNull(json);
         try
         {
-            using var document = JsonDocument.Parse(WithDoubleQuotes(json), new JsonDocumentOptions { MaxDepth = MaxDepth });
+            using var document = JsonDocument.Parse(WithDoubleQuotes(json), new JsonDocumentOptions { MaxDepth = MaxDepth, AllowDuplicateProperties = false });
             if (document.RootElement.ValueKind != JsonValueKind.Object)
             {
                 throw new BlockException(ErrorCode.Invalid, "Could not parse the JSON options: not an object");

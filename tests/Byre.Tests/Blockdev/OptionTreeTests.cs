@@ -38,6 +38,7 @@ public sealed class OptionTreeTests
     [Theory]
     [InlineData("[]")]
     [InlineData("{'a':")]
+    [InlineData("{\"a\":1,\"a\":2}")]
     [InlineData("\"x\"")]
     [InlineData("")]
     [InlineData("{\"a\":\"\\ud800\"}")]
