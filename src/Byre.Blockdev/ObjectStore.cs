@@ -150,7 +150,7 @@ public sealed class ObjectStore : IDisposable
         var isServer = IsServer(options);
         var certificates = new TlsX509Options
         {
-            Directory = options.Take("dir") ?? throw options.Invalid("'dir' must name the directory of its certificates"),
+            Directory = options.Take("dir") is { Length: > 0 } named ? named : throw options.Invalid("'dir' must name the directory of its certificates"),
             VerifyPeer = options.TakeSwitch("verify-peer") ?? true,
             SanityCheck = options.TakeSwitch("sanity-check") ?? true,
             Priority = options.Take("priority"),
@@ -170,7 +170,7 @@ public sealed class ObjectStore : IDisposable
     private void AddKeys(ObjectOptions options)
     {
         var isServer = IsServer(options);
-        var directory = options.Take("dir") ?? throw options.Invalid("'dir' must name the directory of its file of keys");
+        var directory = options.Take("dir") is { Length: > 0 } named ? named : throw options.Invalid("'dir' must name the directory of its file of keys");
         var user = options.Take("username");
         _ = options.TakeSwitch("verify-peer"); // who does not know the key cannot connect, whatever is wanted
         var keys = new TlsPskOptions

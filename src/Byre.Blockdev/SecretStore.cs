@@ -106,7 +106,7 @@ public sealed class SecretStore : IDisposable
         }
         catch (Exception e) when (e is IOException or UnauthorizedAccessException or ArgumentException or NotSupportedException)
         {
-            throw new BlockException(ErrorCode.Io, $"Could not read the secret '{id}' from '{path}': {e.Message}", inner: e);
+            throw new BlockException(ErrorCode.Io, $"Could not read the secret '{id}' from '{path!.Replace('\0', '?')}': {e.Message}", inner: e);
         }
     }
 

@@ -23,8 +23,8 @@ internal sealed record AuthorizationRule(string Match, bool IsPattern, bool Allo
             }
             else if (at < pattern.Length && (pattern[at] == '?' || pattern[at] == name[inName]))
             {
+                inName += pattern[at] == '?' && char.IsSurrogatePair(name, inName) ? 2 : 1;
                 at++;
-                inName++;
             }
             else if (star >= 0)
             {

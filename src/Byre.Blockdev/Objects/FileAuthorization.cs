@@ -27,7 +27,7 @@ internal sealed class FileAuthorization : IAuthorization
     /// <summary>Reads it from options, and the file.</summary>
     public static FileAuthorization Read(ObjectOptions options)
     {
-        var path = options.Take("filename") ?? throw options.Invalid("'filename' must name the file of its rules");
+        var path = options.Take("filename") is { Length: > 0 } named ? named : throw options.Invalid("'filename' must name the file of its rules");
         var result = new FileAuthorization(options, path, options.TakeSwitch("refresh") ?? true);
         options.CheckEmpty();
         result.Load();
@@ -66,9 +66,9 @@ internal sealed class FileAuthorization : IAuthorization
             var file = new FileInfo(path);
             return (file.LastWriteTimeUtc, file.Length);
         }
-        catch (Exception e) when (e is IOException or UnauthorizedAccessException)
+        catch (Exception e) when (e is IOException or UnauthorizedAccessException or ArgumentException)
         {
-            throw options.Invalid($"'{path}' cannot be read: {e.Message}");
+            throw options.Invalid($"'{path.Replace('\0', '?')}' cannot be read: {e.Message}");
         }
     }
 
@@ -94,9 +94,9 @@ internal sealed class FileAuthorization : IAuthorization
             list = ListAuthorization.Read(policy, rules, what => options.Invalid($"in '{path}', {what}"));
             seen = now;
         }
-        catch (Exception e) when (e is IOException or UnauthorizedAccessException)
+        catch (Exception e) when (e is IOException or UnauthorizedAccessException or ArgumentException)
         {
-            throw options.Invalid($"'{path}' cannot be read: {e.Message}");
+            throw options.Invalid($"'{path.Replace('\0', '?')}' cannot be read: {e.Message}");
         }
         catch (BlockException e) when (!e.Message.Contains(path, StringComparison.Ordinal))
         {

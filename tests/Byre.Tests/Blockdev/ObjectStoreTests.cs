@@ -25,10 +25,14 @@ public sealed class ObjectStoreTests : IDisposable
     [InlineData("authz-list,id=a,rules.0.match=x", "authz-list 'a': rule 0 must say 'allow' or 'deny' (rules.0.policy)")]
     [InlineData("authz-list,id=a,rules.0.match=x,rules.0.policy=allow,rules.0.format=regex", "authz-list 'a': the format of rule 0 is exact or glob, not 'regex'")]
     [InlineData("authz-list-file,id=a", "authz-list-file 'a': 'filename' must name the file of its rules")]
+    [InlineData("authz-list-file,id=a,filename=", "authz-list-file 'a': 'filename' must name the file of its rules")]
     [InlineData("authz-pam,id=a,service=x", "authz-pam 'a': the system's authentication modules (PAM) are not supported")]
     [InlineData("tls-creds-anon,id=a,endpoint=server,priority=NORMAL:-VERS-TLS1.2", "TLS priority 'NORMAL:-VERS-TLS1.2': TLS without credentials is of version 1.2")]
     [InlineData("tls-creds-anon,id=a,username=b", "tls-creds-anon 'a': there is no option 'username' for it")]
     [InlineData("tls-creds-x509,id=a", "tls-creds-x509 'a': 'dir' must name the directory of its certificates")]
+    [InlineData("tls-creds-x509,id=a,dir=", "tls-creds-x509 'a': 'dir' must name the directory of its certificates")]
+    [InlineData("tls-creds-x509,id=a,endpoint=server,dir=", "tls-creds-x509 'a': 'dir' must name the directory of its certificates")]
+    [InlineData("tls-creds-psk,id=a,dir=", "tls-creds-psk 'a': 'dir' must name the directory of its file of keys")]
     [InlineData("tls-creds-x509,id=a,dir=/x,endpoint=both", "tls-creds-x509 'a': its endpoint is server or client, not 'both'")]
     [InlineData("tls-creds-x509,id=a,dir=/x,verify-peer=7", "tls-creds-x509 'a': '7' is not a value for verify-peer (on, off)")]
     [InlineData("tls-creds-x509,id=a,dir=/x,passwordid=p", "No secret with id 'p'")]
@@ -37,6 +41,19 @@ public sealed class ObjectStoreTests : IDisposable
     [InlineData("tls-creds-psk,id=a,endpoint=client,dir=/x,foo=1", "tls-creds-psk 'a': there is no option 'foo' for it")]
     public void Definitions_that_are_not_valid_are_refused(string definition, string message) =>
         Assert.Equal(message, Assert.Throws<BlockException>(() => store.Add(definition)).Message);
+
+    [Theory]
+    [InlineData("tls-creds-psk", "client", "dir")]
+    [InlineData("tls-creds-psk", "server", "dir")]
+    [InlineData("tls-creds-x509", "client", "dir")]
+    [InlineData("tls-creds-x509", "server", "dir")]
+    [InlineData("authz-list-file", null, "filename")]
+    [InlineData("secret", null, "file")]
+    public void No_file_has_a_NUL_in_its_name(string type, string? endpoint, string option)
+    {
+        var definition = $"{{\"qom-type\":\"{type}\",\"id\":\"a\",\"{option}\":\"x\\u0000y\"{(endpoint is null ? "" : $",\"endpoint\":\"{endpoint}\"")}}}";
+        Assert.DoesNotContain(Assert.Throws<BlockException>(() => store.Add(definition)).Message, char.IsControl);
+    }
 
     [Fact]
     public void An_id_is_there_once()
@@ -65,6 +82,8 @@ public sealed class ObjectStoreTests : IDisposable
     [InlineData("CN=bob,O=Other", false)]
     [InlineData("CN=dan", false)]
     [InlineData("CN=dab", true)]
+    [InlineData("CN=d\U0001F600b", true)]
+    [InlineData("CN=d\U0001F600\U0001F600b", false)]
     public void The_first_rule_decides(string name, bool may)
     {
         store.Add("authz-list,id=a,rules.0.match=CN=fred,rules.0.policy=allow,rules.1.match=CN=*,,O=Byre,rules.1.policy=allow,rules.1.format=glob,"
@@ -111,7 +130,7 @@ public sealed class ObjectStoreTests : IDisposable
     public void Files_of_rules_that_are_not_valid_are_refused()
     {
         var path = Path.Combine(directory, "rules");
-        foreach (var text in (string[])["", "[]", "{", """{"policy": 1}""", """{"rules": {}, "foo": 1}""", """{"rules": [{"match": "x"}]}"""])
+        foreach (var text in (string[])["", "[]", "{", """{"policy": 1}""", """{"policy": "deny", "policy": "allow"}""", """{"rules": {}, "foo": 1}""", """{"rules": [{"match": "x"}]}"""])
         {
             File.WriteAllText(path, text);
             var message = Assert.Throws<BlockException>(() => store.Add($"authz-list-file,id=a,filename={path}")).Message;
