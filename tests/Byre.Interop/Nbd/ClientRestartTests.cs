@@ -1,3 +1,4 @@
+using Byre.Interop.Cases;
 using Byre.Nbd;
 using Byre.Nbd.Client;
 using Byre.Nodes;
@@ -15,7 +16,7 @@ public sealed class ClientRestartTests : IDisposable
 
     [Theory]
     [InlineData("older", false)]
-    [InlineData("newer", true)]
+    [Qemu10Data("newer", true)]
     [InlineData("byre", false)]
     public async Task Nobody_notices_but_by_the_time_it_takes(string which, bool blocking)
     {

@@ -34,13 +34,13 @@ internal static class PeerServer
         ["a single thread"] = ["-t", "1", "memory", "SIZE"],
     };
 
-    /// <summary>The names of all that keep what is written, but nbd-server, whose export has a name.</summary>
+    /// <summary>The names of all that keep what is written, without QEMU 10's: "newer qemu-nbd raw", "newer qemu-nbd qcow2".</summary>
     public static IEnumerable<string> Names =>
-        ["qemu-nbd raw", "qemu-nbd qcow2", "newer qemu-nbd raw", "newer qemu-nbd qcow2", "nbd-server", "byre raw", "byre qcow2", .. Nbdkit.Keys.Select(name => "nbdkit: " + name)];
+        ["qemu-nbd raw", "qemu-nbd qcow2", "nbd-server", "byre raw", "byre qcow2", .. Nbdkit.Keys.Select(name => "nbdkit: " + name)];
 
     /// <summary>Starts one, with an empty disk.</summary>
-    /// <returns>The server and its export's name; null where the machine lacks it (QEMU 10 only).</returns>
-    public static async Task<(NbdServerProcess Server, string Export)?> StartAsync(string name, string folder)
+    /// <returns>The server and its export's name.</returns>
+    public static async Task<(NbdServerProcess Server, string Export)> StartAsync(string name, string folder)
     {
         await using (var disk = File.Create(Path.Combine(folder, "disk.raw")))
         {
@@ -59,11 +59,7 @@ internal static class PeerServer
         }
 
         var program = name.StartsWith("byre", StringComparison.Ordinal) ? await NbdServers.OursAsync()
-            : name.StartsWith("newer", StringComparison.Ordinal) ? NbdServers.Newer : NbdServers.Older;
-        if (program is null)
-        {
-            return null;
-        }
+            : name.StartsWith("newer", StringComparison.Ordinal) ? NbdServers.Real : NbdServers.Older;
 
         var format = name.EndsWith("qcow2", StringComparison.Ordinal) ? "qcow2" : "raw";
         if (format == "qcow2")
