@@ -13,16 +13,7 @@ qemu-img create -q -f qcow2 -b base.q -F qcow2 top.q
 for b in one two; do qemu-img bitmap --add top.q $b; done
 qemu-io -f qcow2 -c 'write -q -P 5 1M 64k' -c 'write -q -z 3M 64k' -c 'write -q -z -u 128k 64k' top.q
 printf 'qemu:00112233445566778899aabbccddeeff\nfred:ffeeddccbbaa99887766554433221100\n' >psk/keys.psk
-cd tls
-printf 'cn = authority\nca\ncert_signing_key\n' >ca.info
-printf 'cn = localhost\ndns_name = localhost\nip_address = 127.0.0.1\ntls_www_server\nencryption_key\nsigning_key\n' >server.info
-printf 'cn = client\ntls_www_client\nencryption_key\nsigning_key\n' >client.info
-for k in ca server client; do certtool --generate-privkey --rsa --bits 2048 --outfile $k-key.pem; done
-certtool --generate-self-signed --load-privkey ca-key.pem --template ca.info --outfile ca-cert.pem
-for k in server client; do
-  certtool --generate-certificate --load-ca-certificate ca-cert.pem --load-ca-privkey ca-key.pem --load-privkey $k-key.pem --template $k.info --outfile $k-cert.pem
-done 2>&1
-cd ..
+bash "$(dirname "$0")/tls-keys.sh" tls $'cn = localhost\ndns_name = localhost' 'cn = client'
 # tell COMMAND...: runs it; then its status, and whether it said anything on standard error.
 cat >bin/tell <<'END'
 #!/bin/bash

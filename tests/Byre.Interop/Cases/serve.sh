@@ -16,16 +16,8 @@ qemu-img snapshot -c first snap.q
 qemu-io -f qcow2 -c 'write -q -P 7 0 1M' snap.q
 echo words >text
 mkdir tls psk other
-printf 'cn = authority\nca\ncert_signing_key\n' >tls/ca.info
-printf 'organization = Byre\ncn = server.example\ndns_name = server.example\nip_address = 127.0.0.1\ntls_www_server\nencryption_key\nsigning_key\n' >tls/server.info
-printf 'country = GB\nlocality = "London"\norganization = "Byre, Ltd"\ncn = laptop\ntls_www_client\nencryption_key\nsigning_key\n' >tls/client.info
-cd tls
-for k in ca server client; do certtool --generate-privkey --rsa --bits 2048 --outfile $k-key.pem; done
-certtool --generate-self-signed --load-privkey ca-key.pem --template ca.info --outfile ca-cert.pem
-for k in server client; do
-  certtool --generate-certificate --load-ca-certificate ca-cert.pem --load-ca-privkey ca-key.pem --load-privkey $k-key.pem --template $k.info --outfile $k-cert.pem
-done 2>&1
-cd ..
+bash "$(dirname "$0")/tls-keys.sh" tls $'organization = Byre\ncn = server.example\ndns_name = server.example' \
+  $'country = GB\nlocality = "London"\norganization = "Byre, Ltd"\ncn = laptop'
 printf 'qemu:00112233445566778899aabbccddeeff\nfred:ffeeddccbbaa99887766554433221100\n' >psk/keys.psk
 printf 'qemu:ffffffffffffffffffffffffffffffff\n' >other/keys.psk
 cat >lib <<'EOF'
