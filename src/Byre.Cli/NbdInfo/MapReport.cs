@@ -2,7 +2,6 @@ using System.Globalization;
 using Byre.Cli.Io;
 using Byre.Cli.NbdTools;
 using Byre.Nbd.Client;
-using Byre.Nbd.Protocol;
 using Byre.Nodes;
 
 namespace Byre.Cli.NbdInfo;
@@ -16,14 +15,13 @@ internal sealed class MapReport(IoStdout output, MapWords words, Paint paint, bo
 {
     // A server that tells of more different flags than this has no map to add up.
     private const int MostTotals = 1 << 20;
-    private const long Granule = 1 << 20;
 
     /// <summary>Prints the extents, neighbours with the same flags joined.</summary>
     /// <param name="client">A connection for which the context alone is selected.</param>
     public async Task ListAsync(NbdClient client)
     {
         var (start, end, type, isFirst) = (0L, 0L, 0ul, true);
-        await WalkAsync(client, (length, flags) =>
+        await new StatusWalk(client).RunAsync((length, flags) =>
         {
             if (flags != type && end > start)
             {
@@ -64,7 +62,7 @@ internal sealed class MapReport(IoStdout output, MapWords words, Paint paint, bo
     public async Task TotalAsync(NbdClient client)
     {
         var totals = new SortedDictionary<ulong, long>();
-        await WalkAsync(client, (length, flags) =>
+        await new StatusWalk(client).RunAsync((length, flags) =>
         {
             totals[flags] = totals.GetValueOrDefault(flags) + length;
             if (totals.Count > MostTotals)
@@ -97,26 +95,4 @@ internal sealed class MapReport(IoStdout output, MapWords words, Paint paint, bo
     }
 
     private static string JsonWords(string? text) => text is null ? "" : $", \"description\": {NbdJson.Quoted(text)}";
-
-    private static async Task WalkAsync(NbdClient client, Action<long, ulong> each)
-    {
-        var most = client.HeaderStyle == NbdHeaderStyle.Extended ? long.MaxValue : (1L << 32) - Math.Max(Granule, client.BlockSize?.Minimum ?? 1);
-        var sink = new NbdStatusSink();
-        for (var at = 0L; at < client.Size;)
-        {
-            await client.BlockStatusAsync(at, Math.Min(client.Size - at, most), NbdCommandFlags.None, sink).ConfigureAwait(false);
-            var before = at;
-            foreach (var extent in sink.Of(0))
-            {
-                var length = Math.Min((long)extent.Length, client.Size - at);
-                each(length, extent.Flags);
-                at += length;
-            }
-
-            if (at == before)
-            {
-                throw new BlockException(ErrorCode.Io, $"the server does not say what is at offset {at}");
-            }
-        }
-    }
 }
