@@ -12,12 +12,15 @@ namespace Byre.Nbd.Server;
 /// </summary>
 /// <remarks>
 /// Once it was removed from a server no client can use it any more: what is to be shown again is a new export.
-/// Lock order: <c>gate</c> is a leaf.
+/// Lock order: a resize in progress, then <c>gate</c>, which is a leaf.
 /// </remarks>
+#pragma warning disable CA1001 // a SemaphoreSlim whose handle nobody asks for holds nothing
 public sealed class NbdExport
+#pragma warning restore CA1001
 {
     private readonly Lock gate = new();
     private readonly List<ServerConnection> connections = [];
+    private readonly SemaphoreSlim resizing = new(1, 1);
     private readonly NbdExportOptions options;
     private TaskCompletionSource? lastLeft;
     private bool isRemoved;
@@ -179,33 +182,43 @@ public sealed class NbdExport
         return true;
     }
 
-    /// <summary>Changes the image's length (NBD_CMD_RESIZE of the extension RESIZE).</summary>
+    /// <summary>
+    /// Changes the image's length (NBD_CMD_RESIZE of the extension RESIZE). One change at a time, so that what is shown is what
+    /// the last one has left.
+    /// </summary>
     /// <param name="length">The new length in bytes.</param>
     /// <exception cref="BlockException">It may not, or the image cannot be resized.</exception>
     internal async ValueTask ResizeAsync(long length)
     {
-        if (!CanResize || (length < Size && ConnectionCount > 1))
-        {
-            throw new BlockException(ErrorCode.NotPermitted, "The export may not be resized.", Edge.Node.Name);
-        }
-
-        var before = Size;
-        if (length < before)
-        {
-            Volatile.Write(ref size, length); // who comes now sees the new end
-        }
-
+        await resizing.WaitAsync().ConfigureAwait(false);
         try
         {
-            await Edge.ResizeAsync(length).ConfigureAwait(false);
-        }
-        catch
-        {
-            Volatile.Write(ref size, before);
-            throw;
-        }
+            lock (gate)
+            {
+                if (!CanResize || (length < Size && connections.Count > 1))
+                {
+                    throw new BlockException(ErrorCode.NotPermitted, "The export may not be resized.", Edge.Node.Name);
+                }
 
-        Volatile.Write(ref size, length);
+                Volatile.Write(ref size, Math.Min(length, Size)); // who comes now sees the new end
+            }
+
+            try
+            {
+                await Edge.ResizeAsync(length).ConfigureAwait(false);
+            }
+            catch
+            {
+                Volatile.Write(ref size, Edge.Length);
+                throw;
+            }
+
+            Volatile.Write(ref size, length);
+        }
+        finally
+        {
+            resizing.Release();
+        }
     }
 
     private static void CheckText(string text, string what)
