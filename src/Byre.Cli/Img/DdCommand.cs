@@ -112,6 +112,7 @@ internal static class DdCommand
         {
             SourceOffset = offset,
             SourceLength = length,
+            ReadsUnknown = true,
             TargetIsZero = !ConvertTarget.IsUnknownWhenNew(image.Node),
         }).RunAsync(context.Stopping).ConfigureAwait(false);
         if (mark is not null)

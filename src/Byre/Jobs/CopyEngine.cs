@@ -188,7 +188,8 @@ public sealed class CopyEngine
     private ISegmentWalker MakeWalker(Action<long, BlockException> unknown)
     {
         var walker = options.Walker?.Invoke()
-            ?? (options.IgnoresExtents ? new WholeWalker(sources) : new ExtentWalker(sources, options.BelowBase, options.Salvage ? unknown : null));
+            ?? (options.IgnoresExtents ? new WholeWalker(sources)
+                : new ExtentWalker(sources, options.BelowBase, options.Salvage ? unknown : options.ReadsUnknown ? (_, _) => { } : null));
         return options.Compressed ? new UnitWalker(walker, unit) : walker;
     }
 

@@ -53,6 +53,9 @@ public sealed record CopyOptions
     /// <summary>The sources are not asked what is zero: all of their bytes are read.</summary>
     public bool IgnoresExtents { get; init; }
 
+    /// <summary>Where a source cannot say what is zero (its server fails to), its bytes are read; otherwise that ends the copy.</summary>
+    public bool ReadsUnknown { get; init; }
+
     /// <summary>
     /// Each write is complete before the next one begins, in the order of the offsets and without a gap: for targets that are
     /// written from front to back (<see cref="Storage.SequentialNode"/>). Chunks are still read side by side.
