@@ -10,6 +10,7 @@ namespace Byre.Cli.Img;
 internal sealed class StatusReader
 {
     private const int Batch = 512;
+    private const int Sector = 512;
 
     private readonly BackingChain chain;
     private readonly ExtentList extents = new();
@@ -25,8 +26,8 @@ internal sealed class StatusReader
         this.precision = precision;
     }
 
-    /// <summary>The chain's length in bytes.</summary>
-    public long Length => chain.Length;
+    /// <summary>The chain's length in bytes, with what fills up the last sector, as QEMU's tools count.</summary>
+    public long Length => (chain.Length + Sector - 1) & -Sector;
 
     /// <summary>
     /// The longest range with one answer that begins at <paramref name="start"/>. Ask in ascending order: what was learned on
@@ -53,6 +54,12 @@ internal sealed class StatusReader
 
     private async ValueTask<BlockStatus> OneAsync(long at, long end)
     {
+        if (at >= chain.Length)
+        {
+            return Padding(at, end);
+        }
+
+        end = Math.Min(end, chain.Length);
         while (index < extents.Count && extents.Items[index].End <= at)
         {
             index++;
@@ -70,7 +77,29 @@ internal sealed class StatusReader
         }
 
         var extent = extents.Items[index];
-        return Of(extent.Slice(at, Math.Min(extent.End, end)));
+        return Of(WithinServer(extent.Slice(at, Math.Min(extent.End, end))));
+    }
+
+    /// <summary>What fills up a disk's last sector is not the server's: it ends there, or lies nowhere.</summary>
+    private static BlockExtent WithinServer(in BlockExtent extent)
+    {
+        if (extent.HostNode is not NbdNode server || extent.HostOffset < 0 || extent.HostOffset + extent.Length <= server.Length)
+        {
+            return extent;
+        }
+
+        return extent.HostOffset < server.Length
+            ? extent.Slice(extent.Start, extent.Start + (server.Length - extent.HostOffset))
+            : extent with { HostNode = null, HostOffset = -1 };
+    }
+
+    /// <summary>What fills up the last sector of something without a format.</summary>
+    private BlockStatus Padding(long at, long end)
+    {
+        var layer = chain.Layers[0].Node;
+        return ServerHoles.AreIn(layer)
+            ? new(at, end - at, 0, true, true, false, false, -1, null)
+            : new(at, end - at, 0, true, true, false, false, at, layer);
     }
 
     private BlockStatus Of(in BlockExtent e)
@@ -78,11 +107,11 @@ internal sealed class StatusReader
         var offset = (e.Flags & (ExtentFlags.Compressed | ExtentFlags.Encrypted)) != 0 ? -1 : e.HostOffset;
         var file = offset < 0 ? null : e.HostNode;
         var compressed = (e.Flags & ExtentFlags.Compressed) != 0;
-        if (e.State != ExtentState.Absent && BackingChain.SkipFilters(chain.Layers[Math.Max(0, e.Depth - 1)].Node) is NbdNode)
+        if (e.State != ExtentState.Absent && ServerHoles.AreIn(chain.Layers[Math.Max(0, e.Depth - 1)].Node))
         {
             // A server tells apart what reads as zeroes and what occupies no space; what is only the latter is not there at all.
             var isZero = e.State == ExtentState.Zero;
-            return isZero || !e.IsHole
+            return !ServerHoles.IsOne(e)
                 ? new(e.Start, e.Length, Math.Max(0, e.Depth - 1), true, isZero, !e.IsHole, compressed, offset, file)
                 : new(e.Start, e.Length, Math.Max(0, e.Depth - 1), false, false, false, false, -1, null);
         }

@@ -1,3 +1,4 @@
+using Byre.Cli.Img;
 using Byre.Nodes;
 
 namespace Byre.Cli.Io.Commands;
@@ -11,6 +12,7 @@ internal static class AllocationRuns
     public static async IAsyncEnumerable<(long From, long To, bool Allocated)> ReadAsync(BlockEdge edge, long offset, long length)
     {
         var extents = new ExtentList();
+        var ofServer = ServerHoles.AreIn(edge.Node);
         for (var at = offset; at < offset + length;)
         {
             extents.Reset(at, offset + length - at, ExtentsAtOnce);
@@ -20,7 +22,7 @@ internal static class AllocationRuns
             {
                 var extent = extents.Items[i];
                 at = extent.End;
-                yield return (extent.Start, extent.End, extent.State != ExtentState.Absent);
+                yield return (extent.Start, extent.End, extent.State != ExtentState.Absent && !(ofServer && ServerHoles.IsOne(extent)));
             }
         }
     }
