@@ -191,7 +191,13 @@ internal sealed class ContextWalker
 
         if (isAligned)
         {
-            return (continues || hasRoom) && AppendToAll(length, continues);
+            if (!continues && !hasRoom)
+            {
+                return false;
+            }
+
+            AppendToAll(length, continues);
+            return true;
         }
 
         bool open = false, closed = false;
@@ -213,7 +219,7 @@ internal sealed class ContextWalker
         return open;
     }
 
-    private bool AppendToAll(long length, bool continues)
+    private void AppendToAll(long length, bool continues)
     {
         for (var i = 0; i < replies.Length; i++)
         {
@@ -226,8 +232,6 @@ internal sealed class ContextWalker
                 replies[i].Add(length, flags[i]);
             }
         }
-
-        return true;
     }
 
     private uint FlagsOf(MetaContext context) => context.Kind switch
