@@ -6,8 +6,12 @@ namespace Byre.Nbd.Server;
 /// <summary>What a server offers to all of its clients, and what it bears from them. Validated when a server is made.</summary>
 public sealed record NbdServerOptions
 {
-    /// <summary>The most connections at a time; further ones wait in the system's queue. 0 for no limit.</summary>
-    public int MaxConnections { get; init; }
+    /// <summary>
+    /// The most connections at a time, those in their handshake included; further ones wait in the system's queue until others
+    /// leave. 0 for no limit: then only the system's descriptors bound them. A connection at rest costs some tens of KiB and one
+    /// descriptor, with TLS a thread and three.
+    /// </summary>
+    public int MaxConnections { get; init; } = 1024;
 
     /// <summary>How long a client may take until it has chosen an export; zero for no limit.</summary>
     public TimeSpan HandshakeLimit { get; init; } = TimeSpan.FromSeconds(10);

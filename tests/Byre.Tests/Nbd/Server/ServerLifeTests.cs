@@ -105,6 +105,30 @@ public class ServerLifeTests
         clients.ForEach(client => client.Dispose());
     }
 
+    [Theory]
+    [InlineData(null)]
+    [InlineData(0)]
+    public async Task Unless_told_otherwise_a_server_takes_1024_connections(int? limit)
+    {
+        var options = new NbdServerOptions { HandshakeLimit = TimeSpan.Zero };
+        await using var disk = new ServedDisk(limit is { } most ? options with { MaxConnections = most } : options);
+        using var listening = new Socket(AddressFamily.InterNetwork, SocketType.Stream, ProtocolType.Tcp);
+        listening.Bind(new System.Net.IPEndPoint(System.Net.IPAddress.Loopback, 0));
+        listening.Listen(10);
+        disk.Server.Listen(listening);
+        var clients = Enumerable.Range(0, 1024).Select(_ => disk.Connect()).ToList();
+        using var last = new RawClient(await SocketChannel.ConnectAsync(listening.LocalEndPoint!, default));
+        if (limit is null)
+        {
+            Assert.Equal(ChannelEvents.None, last.Channel.Poll(ChannelEvents.Readable, null, 300));
+            Assert.Equal(1024, disk.Server.ConnectionCount);
+            clients[500].Dispose();
+        }
+
+        last.Greet();
+        last.Enter("disk", NbdHeaderStyle.Simple);
+    }
+
     [Fact]
     public async Task A_handshake_that_takes_too_long_is_ended()
     {
