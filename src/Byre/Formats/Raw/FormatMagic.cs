@@ -1,3 +1,5 @@
+using System.Buffers.Binary;
+
 namespace Byre.Formats.Raw;
 
 /// <summary>The signatures at the beginning of the image formats that can be told by one.</summary>
@@ -9,7 +11,8 @@ public static class FormatMagic
     {
         if (sector.StartsWith("QFI\xfb"u8[..3]) && sector.Length >= 8 && sector[3] == 0xfb)
         {
-            return sector[7] == 1 ? "qcow" : sector[7] is 2 or 3 && (sector[4] | sector[5] | sector[6]) == 0 ? "qcow2" : null;
+            // Any later version than the first is qcow2's, those that are not known included: they are not taken for raw.
+            return BinaryPrimitives.ReadUInt32BigEndian(sector[4..]) switch { 0 => null, 1 => "qcow", _ => "qcow2" };
         }
 
         return sector switch

@@ -9,8 +9,10 @@ public class FormatMagicTests
     [InlineData("QFI\u00fb\0\0\0\u0001", "qcow")]
     [InlineData("QFI\u00fb\0\0\0\u0002", "qcow2")]
     [InlineData("QFI\u00fb\0\0\0\u0003", "qcow2")]
-    [InlineData("QFI\u00fb\0\0\0\u0004", null)]
-    [InlineData("QFI\u00fb\u0001\0\0\u0003", null)]
+    [InlineData("QFI\u00fb\0\0\0\u0000", null)]
+    [InlineData("QFI\u00fb\0\0\0\u0004", "qcow2")] // not known, and not raw for that
+    [InlineData("QFI\u00fb\u00ff\u00ff\u00ff\u00ff", "qcow2")]
+    [InlineData("QFI\u00fb\u0001\0\0\u0003", "qcow2")]
     [InlineData("QFI\u00fb\0\0\0", null)]
     [InlineData("QFI\u00fa\0\0\0\u0003", null)]
     [InlineData("QFI", null)]
