@@ -39,7 +39,7 @@ internal static class PidFile
         catch (Exception e) when (e is IOException or UnauthorizedAccessException or ArgumentException)
         {
             TryRemove(beside);
-            throw new ImgFailure($"Could not create '{path}': {Reason(e)}", 1, e);
+            throw new ImgFailure($"Could not create '{path}': {Reason(e, path)}", 1, e);
         }
     }
 
@@ -47,10 +47,11 @@ internal static class PidFile
     private static bool IsSpecial(string path) => new FileInfo(path) is { Exists: true } file
         && (file.LinkTarget is not null || (file.Attributes & (FileAttributes.Device | FileAttributes.ReparsePoint)) != 0);
 
-    private static string Reason(Exception e) => e switch
+    private static string Reason(Exception e, string path) => e switch
     {
         DirectoryNotFoundException or FileNotFoundException => "No such file or directory",
         UnauthorizedAccessException => "Permission denied",
+        _ when Directory.Exists(path) => "Is a directory",
         _ => e.Message,
     };
 

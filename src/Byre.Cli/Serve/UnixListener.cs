@@ -44,7 +44,7 @@ internal sealed unsafe partial class UnixListener : IDisposable
             throw new ImgFailure($"Failed to bind a socket to '{path}': No such file or directory");
         }
 
-        if (File.Exists(path) && !IsSocket(path))
+        if (Directory.Exists(path) || (File.Exists(path) && !IsSocket(path)))
         {
             throw new ImgFailure($"'{path}' exists and is no socket: it is left as it is");
         }
