@@ -25,7 +25,7 @@ internal sealed class ServedDisk : IAsyncDisposable
         Content = new byte[length];
         new Random(5).NextBytes(Content);
         Edge = new BlockEdge(node ?? new MemoryNode(Content), ChildRole.None, permissions ?? EdgeTests.Everything);
-        Server = new NbdServer((options ?? new NbdServerOptions()) with { Log = Log.Enqueue });
+        Server = new NbdServer(WithoutHaste(options ?? new NbdServerOptions()) with { Log = Log.Enqueue });
         var export = new NbdExportOptions { Name = "disk", Description = "a disk" };
         Export = new NbdExport(change?.Invoke(export) ?? export, Edge);
         Server.Exports.Add(Export);
@@ -102,4 +102,11 @@ internal sealed class ServedDisk : IAsyncDisposable
 
         await Edge.DisposeAsync();
     }
+
+    /// <summary>
+    /// The usual limit of handshakes is shorter than a test's patience: it would end the connections that should end for what
+    /// they have sent, and nobody would see the difference.
+    /// </summary>
+    private static NbdServerOptions WithoutHaste(NbdServerOptions options) =>
+        options.HandshakeLimit == new NbdServerOptions().HandshakeLimit ? options with { HandshakeLimit = TimeSpan.FromMinutes(2) } : options;
 }
