@@ -86,6 +86,29 @@ public class ContextWalkerTests
         Assert.Equal("512:1 3584:0", Text(replies[1]));
     }
 
+    /// <summary>A mapping in a million pieces that all say the same does not keep a reply waiting: it ends on the way.</summary>
+    [Fact]
+    public async Task A_walk_ends_though_all_extents_say_the_same()
+    {
+        const long Pieces = 1 << 20, Most = 512 << 10;
+        await using var edge = new BlockEdge(new ScatteredNode(Pieces * 512), ChildRole.None, Reading);
+        var replies = Replies(new MetaContextCatalog(false, []), "base:allocation");
+        var walker = new ContextWalker(new ContextSource(edge, []), isAligned: false, NbdHeaderStyle.Extended);
+        await walker.QueryAsync(0, Pieces * 512, 10, one: false, replies);
+        Assert.Equal($"{Most * 512}:0", Text(replies[0]));
+    }
+
+    /// <summary>What is promised of an image at the beginning is true of all of it, or nothing is.</summary>
+    [Theory]
+    [InlineData("", NbdInitialState.Zero | NbdInitialState.Sparse)]
+    [InlineData("D", NbdInitialState.Sparse)]
+    public async Task Only_a_mapping_that_was_seen_whole_promises_zeroes(string end, NbdInitialState expected)
+    {
+        var zeroes = string.Concat(Enumerable.Repeat("-Z", end.Length == 0 ? 8 : 20));
+        await using var edge = new BlockEdge(Layer("top", null, zeroes + end), ChildRole.None, Reading);
+        Assert.Equal(expected, await InitialStateProbe.LookAsync(new ContextSource(edge, [])));
+    }
+
     /// <summary>The mapping is asked once for all contexts.</summary>
     [Fact]
     public async Task Four_contexts_cost_the_questions_of_one()
@@ -273,4 +296,26 @@ public class ContextWalkerTests
     private static string Text(ContextReply reply) => string.Join(' ', reply.Items.ToArray().Select(d => $"{d.Length}:{d.Flags}"));
 
     private static ulong Total(ContextReply reply) => reply.Items.ToArray().Aggregate(0ul, (sum, d) => sum + d.Length);
+
+    /// <summary>Data in pieces of 512 bytes that lie nowhere near each other.</summary>
+    private sealed class ScatteredNode(long length) : BlockNode
+    {
+        public override string DriverName => "scattered";
+
+        public override long Length => length;
+
+        public override ValueTask ReadAsync(long offset, Memory<byte> buffer) => throw new NotSupportedException();
+
+        public override ValueTask WriteAsync(long offset, ReadOnlyMemory<byte> data, WriteFlags flags) => throw new NotSupportedException();
+
+        public override ValueTask GetExtentsAsync(ExtentList extents, ExtentPrecision precision)
+        {
+            for (var at = extents.Offset; !extents.IsFull; at += 512)
+            {
+                extents.Add(new BlockExtent(at, 512, ExtentState.Data, ExtentFlags.None, length - at, this, 1));
+            }
+
+            return default;
+        }
+    }
 }

@@ -1,4 +1,5 @@
 using System.Buffers;
+using Byre.Bitmaps;
 using Byre.Nbd.Protocol;
 using Byre.Nbd.Server;
 using Byre.Nbd.Transport;
@@ -173,6 +174,30 @@ public class BudgetTests
         }
 
         Assert.True(SpinWait.SpinUntil(() => disk.Server.Budget.Used == 0, 20_000));
+    }
+
+    /// <summary>An answer about 200,000 extents holds as many as all contexts together may have, and few where no memory is left.</summary>
+    [Theory]
+    [InlineData(1L << 30, 1, 128 << 10)]
+    [InlineData(1L << 30, 2, 64 << 10)]
+    [InlineData(0L, 1, 2 << 10)]
+    [InlineData(0L, 2, 1 << 10)]
+    public async Task Answers_about_many_extents_are_bounded(long budget, int contexts, int most)
+    {
+        const int Extents = 200_000, Size = Extents * 512;
+        var names = Enumerable.Range(0, contexts).Select(i => "b" + i).ToArray();
+        var bitmaps = names.Select(name => new DirtyBitmap(name, Size, 512)).ToArray();
+        for (var i = 0L; i < Extents; i += 2)
+        {
+            Array.ForEach(bitmaps, bitmap => bitmap.Set(i * 512, 512));
+        }
+
+        await using var disk = new ServedDisk(
+            new MemoryNode(Size), new NbdServerOptions { MaxTotalInFlightBytes = budget }, o => o with { Bitmaps = bitmaps });
+        var client = disk.Use(NbdHeaderStyle.Extended, [.. names.Select(name => "qemu:dirty-bitmap:" + name)]);
+        var reply = client.Request(NbdCommand.BlockStatus, 0, Size);
+        Assert.Equal(contexts, reply.Status.Count);
+        Assert.All(reply.Status.Values, extents => Assert.Equal(most, extents.Count));
     }
 
     /// <summary>The buffer of a reply that can no longer be sent goes back, also where it was in nobody's hands.</summary>

@@ -248,6 +248,8 @@ public class HandshakeTests
         Assert.Equal(["qemu:dirty-bitmap:b0"], List(client, "qemu:dirty-bitmap:"));
         Assert.Equal(["byre:joint"], List(client, "byre:"));
         Assert.Empty(List(client, "nothing:at-all"));
+        Assert.All( // a list selects nothing, so that there are no numbers
+            client.Option(NbdOption.ListMetaContext, ContextData("disk")).SkipLast(1), reply => Assert.Equal(0u, ReadU32(reply.Data)));
 
         Assert.Empty(client.Select("disk"));
         Assert.Empty(client.Select("disk", "base:", "qemu:", "qemu:dirty-bitmap:", "byre:", "x-other:thing"));

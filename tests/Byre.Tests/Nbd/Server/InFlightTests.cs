@@ -1,5 +1,6 @@
 using Byre.Nbd.Protocol;
 using Byre.Nbd.Server;
+using Byre.Nbd.Transport;
 using Byre.Nodes;
 using Byre.Tests.Requests;
 
@@ -154,6 +155,22 @@ public class InFlightTests
         client.ExpectEnd();
     }
 
+    /// <summary>A client that breaks the protocol learns of its end at once, not when its requests have ended.</summary>
+    [Fact]
+    public async Task A_connection_ends_at_once_though_requests_are_in_flight()
+    {
+        var node = new GatedNode(Size);
+        await using var disk = new ServedDisk(node, null);
+        var client = disk.Use(NbdHeaderStyle.Simple);
+        client.SendRequest(NbdCommand.Read, 0, 512);
+        Assert.True(SpinWait.SpinUntil(() => node.InFlight.Count == 1, 20_000));
+        client.Send(new byte[28]);
+        client.ExpectEnd();
+        Assert.Single(node.InFlight);
+        Assert.Equal(1, disk.Server.ConnectionCount); // it is there until its request is not
+        node.CompleteAll();
+    }
+
     /// <summary>A flush that one client sends covers what another was told is written.</summary>
     [Fact]
     public async Task A_flush_covers_the_completed_writes_of_all_connections()
@@ -168,6 +185,33 @@ public class InFlightTests
         Assert.Equal("sync", node.TakeLog());
         Assert.Equal(NbdError.None, flusher.Request(NbdCommand.Flush, 0, 0).Error);
         Assert.Equal("", node.TakeLog());
+    }
+
+    /// <summary>A flush is answered when all is durable, and not before; it fails where that fails.</summary>
+    [Theory]
+    [InlineData(false)]
+    [InlineData(true)]
+    public async Task A_flush_is_answered_when_it_has_ended(bool fails)
+    {
+        var node = new GatedNode(Size) { GatesSyncs = true };
+        await using var disk = new ServedDisk(node, null);
+        var writer = disk.Use(NbdHeaderStyle.Simple);
+        var flusher = disk.Use(NbdHeaderStyle.Simple);
+        writer.SendRequest(NbdCommand.Write, 0, 4, 0, 1, 2, 3, 4);
+        Complete(node, null);
+        Assert.Equal(0u, RawClient.ReadU32(writer.Read(16).AsSpan(4)));
+        flusher.SendRequest(NbdCommand.Flush, 0, 0);
+        Assert.True(SpinWait.SpinUntil(() => node.InFlight.Count == 1, 20_000));
+        Assert.Equal(ChannelEvents.None, flusher.Channel.Poll(ChannelEvents.Readable, null, 200));
+        Complete(node, fails ? new BlockException(ErrorCode.Io, "broken") : null);
+        Assert.Equal(fails ? (uint)NbdError.Io : 0u, RawClient.ReadU32(flusher.Read(16).AsSpan(4)));
+        node.GatesSyncs = false; // what failed is flushed again when the disk is closed
+    }
+
+    private static void Complete(GatedNode node, Exception? failure)
+    {
+        Assert.True(SpinWait.SpinUntil(() => node.InFlight.Count == 1, 20_000));
+        node.Complete(node.InFlight[0], failure);
     }
 
     private static NbdCommandFlags PayloadOf(NbdHeaderStyle style) => style == NbdHeaderStyle.Extended ? NbdCommandFlags.PayloadLength : 0;

@@ -50,6 +50,15 @@ public class SecureHandshakeTests
         client.Enter("disk", NbdHeaderStyle.Simple);
         Assert.Equal(disk.Content[..100], client.Request(NbdCommand.Read, 0, 100).Data);
         Assert.Equal(NbdError.Invalid, client.Request(NbdCommand.BlockStatus, 0, 512).Error);
+
+        // Neither do contexts come back with structured replies.
+        var again = disk.Negotiate();
+        again.OptionOnce(NbdOption.StructuredReply);
+        again.Select("disk", "base:allocation");
+        Start(again);
+        again.Enter("disk", NbdHeaderStyle.Structured);
+        Assert.Equal(NbdError.Invalid, again.Request(NbdCommand.BlockStatus, 0, 512).Error);
+
         var plain = disk.Use(NbdHeaderStyle.Structured);
         Assert.Equal(disk.Content[..100], plain.Request(NbdCommand.Read, 0, 100).Data);
     }
@@ -90,6 +99,30 @@ public class SecureHandshakeTests
         var client = disk.Negotiate();
         Start(client);
         if (allowed)
+        {
+            client.Enter("disk", NbdHeaderStyle.Simple);
+        }
+        else
+        {
+            client.ExpectEnd();
+        }
+    }
+
+    /// <summary>What was decided before the client had a name does not hold for who has one, in neither direction.</summary>
+    [Theory]
+    [InlineData("CN=friend", false, true)]
+    [InlineData("CN=stranger", true, false)]
+    public async Task Who_is_asked_again_after_TLS(string name, bool allowedBefore, bool allowedAfter)
+    {
+        await using var disk = new ServedDisk(new NbdServerOptions
+        {
+            Security = new FakeSecurity(isRequired: false, name),
+            Authorize = peer => peer is null ? allowedBefore : peer == "CN=friend",
+        });
+        var client = disk.Negotiate();
+        Assert.Equal(allowedBefore ? NbdOptionReply.Ack : NbdOptionReply.ErrorPolicy, client.Option(NbdOption.Info, GoData("disk"))[^1].Reply);
+        Start(client);
+        if (allowedAfter)
         {
             client.Enter("disk", NbdHeaderStyle.Simple);
         }

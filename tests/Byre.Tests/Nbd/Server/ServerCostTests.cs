@@ -1,6 +1,7 @@
 using System.Buffers.Binary;
 using Byre.Nbd.Protocol;
 using Byre.Nbd.Server;
+using Byre.Tests.Requests;
 
 namespace Byre.Tests.Nbd.Server;
 
@@ -36,6 +37,47 @@ public class ServerCostTests
                 Assert.True(client.Channel.ReceiveAll(reply));
             }
         }
+    }
+
+    /// <summary>A thread that has been woken waits for the next request asleep.</summary>
+    [Fact]
+    public async Task A_connection_that_waits_for_the_image_uses_no_processor()
+    {
+        var node = new GatedNode(1 << 20);
+        await using var disk = new ServedDisk(node, null);
+        var client = disk.Use(NbdHeaderStyle.Simple);
+        client.SendRequest(NbdCommand.Read, 0, 512);
+        client.SendRequest(NbdCommand.Read, 512, 512);
+        Assert.True(SpinWait.SpinUntil(() => node.InFlight.Count == 2, 20_000));
+        node.Complete(node.InFlight[0]);
+        client.Read(16 + 512);
+        var before = Environment.CpuUsage.TotalTime;
+        Thread.Sleep(1500);
+        var used = Environment.CpuUsage.TotalTime - before;
+        node.CompleteAll();
+        client.Read(16 + 512);
+        Assert.True(used < TimeSpan.FromMilliseconds(700), used.ToString());
+    }
+
+    /// <summary>Sockets are closed when their clients have gone, not when the collector comes.</summary>
+    [Fact]
+    public async Task Clients_that_have_gone_leave_no_descriptors()
+    {
+        await using var disk = new ServedDisk();
+        using (disk.Use(NbdHeaderStyle.Simple))
+        {
+        }
+
+        Assert.True(SpinWait.SpinUntil(() => disk.Server.ConnectionCount == 0, 20_000));
+        var before = Directory.GetFiles("/proc/self/fd").Length;
+        for (var i = 0; i < 100; i++)
+        {
+            using var client = i % 2 == 0 ? disk.Negotiate() : disk.Use(NbdHeaderStyle.Simple);
+        }
+
+        Assert.True(SpinWait.SpinUntil(() => disk.Server.ConnectionCount == 0, 20_000));
+        var after = Directory.GetFiles("/proc/self/fd").Length;
+        Assert.True(after < before + 50, $"{before} descriptors before, {after} afterwards");
     }
 
     /// <summary>A thousand clients that have used the export and rest cost less than 150 MiB in all, with the program itself.</summary>

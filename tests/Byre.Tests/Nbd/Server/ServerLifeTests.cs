@@ -95,8 +95,13 @@ public class ServerLifeTests
             clients.Add(new RawClient(await SocketChannel.ConnectAsync(address, default)));
         }
 
-        clients[0].Greet();
-        clients[1].Greet();
+        for (var i = 0; i < 2; i++)
+        {
+            // Out of their handshake: nothing else wakes the server while they rest.
+            clients[i].Greet();
+            clients[i].Enter("disk", NbdHeaderStyle.Simple);
+        }
+
         Assert.Equal(ChannelEvents.None, clients[2].Channel.Poll(ChannelEvents.Readable, null, 300));
         Assert.Equal(2, disk.Server.ConnectionCount);
         clients[0].Dispose();
@@ -249,6 +254,32 @@ public class ServerLifeTests
         node.Complete(node.InFlight[0]);
         Assert.Equal(0u, ReadU32(client.Read(16).AsSpan(4)));
         Assert.Equal((uint)NbdError.Shutdown, ReadU32(client.Read(16).AsSpan(4)));
+        client.ExpectEnd();
+        await disposal.WaitAsync(TimeSpan.FromSeconds(20));
+    }
+
+    /// <summary>A client that negotiates just then is told, and begins nothing.</summary>
+    [Fact]
+    public async Task An_ending_server_negotiates_no_more()
+    {
+        using var isAsked = new ManualResetEventSlim();
+        using var mayAnswer = new ManualResetEventSlim();
+        await using var disk = new ServedDisk(new NbdServerOptions
+        {
+            Authorize = _ =>
+            {
+                isAsked.Set();
+                return mayAnswer.Wait(TimeSpan.FromSeconds(20));
+            },
+        });
+        var client = disk.Negotiate();
+        client.Send([.. OptionBytes(NbdOption.List), .. OptionBytes(NbdOption.Info, GoData("disk")), .. OptionBytes(NbdOption.Go, GoData("disk"))]);
+        Assert.True(isAsked.Wait(TimeSpan.FromSeconds(20)));
+        var disposal = disk.Server.DisposeAsync().AsTask();
+        mayAnswer.Set();
+        Assert.Equal(NbdOptionReply.Ack, client.OptionReplies(NbdOption.List)[^1].Reply);
+        Assert.Equal(NbdOptionReply.ErrorShutdown, Assert.Single(client.OptionReplies(NbdOption.Info)).Reply);
+        Assert.Equal(NbdOptionReply.ErrorShutdown, Assert.Single(client.OptionReplies(NbdOption.Go)).Reply);
         client.ExpectEnd();
         await disposal.WaitAsync(TimeSpan.FromSeconds(20));
     }
