@@ -28,11 +28,15 @@ internal sealed class ClientSession(Random random, long size)
         if (random.Next(2) == 0)
         {
             Option(NbdOption.List, []);
-            Option((NbdOption)random.Next(20), [1, 2, 3]);
+            Option((NbdOption)random.Next((int)NbdOption.List, 20), [1, 2, 3]); // not EXPORT_NAME and ABORT, which end the options
         }
 
-        Option(random.Next(4) == 0 ? NbdOption.Info : NbdOption.Go, [0, 0, 0, 1, (byte)'x', 0, 3, 0, 1, 0, 3, 0, 4]);
-        Option(NbdOption.Go, [0, 0, 0, 1, (byte)'x', 0, 0]);
+        if (random.Next(2) == 0)
+        {
+            Option(NbdOption.Info, [0, 0, 0, 1, (byte)'x', 0, 3, 0, 1, 0, 3, 0, 4]);
+        }
+
+        Option(NbdOption.Go, [0, 0, 0, 1, (byte)'x', 0, 2, 0, 1, 0, 4]);
         for (var count = random.Next(1, 12); count > 0; count--)
         {
             Request();
