@@ -9,20 +9,22 @@ internal sealed class ByteMutator(Random random)
         [0, 1, 2, 0x7f, 0x80, 0xff, 0x7fff, 0x8000, 0xffff, 4096, 4097, 0x7fff_ffff, 0x8000_0000, 0xffff_ffff, 1UL << 32, 1UL << 63, ulong.MaxValue, 32 << 20, (32 << 20) + 1];
 
     /// <summary>Makes a changed copy.</summary>
-    public byte[] Mutate(byte[] original)
+    /// <param name="original">The bytes.</param>
+    /// <param name="numbers">Where in them numbers begin that mean something, if that is known: most changes are made there.</param>
+    public byte[] Mutate(byte[] original, IReadOnlyList<int>? numbers = null)
     {
         var bytes = original.ToList();
         for (var count = random.Next(1, 4); count > 0 && bytes.Count > 0; count--)
         {
-            MutateOnce(bytes);
+            var at = numbers is not null && random.Next(4) > 0 ? numbers[random.Next(numbers.Count)] : random.Next(bytes.Count);
+            MutateOnce(bytes, Math.Min(at, bytes.Count - 1));
         }
 
         return [.. bytes];
     }
 
-    private void MutateOnce(List<byte> bytes)
+    private void MutateOnce(List<byte> bytes, int at)
     {
-        var at = random.Next(bytes.Count);
         var length = Math.Min(bytes.Count - at, random.Next(1, 40));
         switch (random.Next(8))
         {

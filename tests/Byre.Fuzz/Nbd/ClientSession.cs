@@ -9,7 +9,11 @@ namespace Byre.Fuzz.Nbd;
 internal sealed class ClientSession(Random random, long size)
 {
     private readonly MemoryStream bytes = new();
+    private readonly List<int> numbers = [];
     private NbdHeaderStyle style;
+
+    /// <summary>Where options, lengths, counts, flags, commands and offsets begin.</summary>
+    public IReadOnlyList<int> Numbers => numbers;
 
     /// <summary>Makes a session.</summary>
     public byte[] Make()
@@ -62,6 +66,12 @@ internal sealed class ClientSession(Random random, long size)
     private void Option(NbdOption option, byte[] data)
     {
         var head = new byte[NbdOptionHeader.Size];
+        Note(8, 12);
+        if (data.Length > 0)
+        {
+            Note(16, 16 + 5, 16 + 9); // the length of the name, and the numbers behind the name "x"
+        }
+
         new NbdOptionHeader(option, (uint)data.Length).Write(head);
         bytes.Write(head);
         bytes.Write(data);
@@ -95,7 +105,16 @@ internal sealed class ClientSession(Random random, long size)
     private void Head(NbdCommand command, NbdCommandFlags flags, long offset, long length)
     {
         var head = new byte[NbdRequestHeader.ExtendedSize];
+        Note(4, 6, 16, 24);
         var count = new NbdRequestHeader(flags, command, (ulong)random.NextInt64(), (ulong)offset, (ulong)length).Write(head, style);
         bytes.Write(head, 0, count);
+    }
+
+    private void Note(params ReadOnlySpan<int> places)
+    {
+        foreach (var place in places)
+        {
+            numbers.Add((int)bytes.Length + place);
+        }
     }
 }

@@ -58,8 +58,9 @@ public sealed class NbdFuzzTests : IAsyncLifetime
         await ForSeedsAsync(async seed =>
         {
             var random = new Random(seed);
-            var session = new ClientSession(random, Size).Make();
-            var damaged = seed % 10 == 0 ? session : new ByteMutator(random).Mutate(session);
+            var session = new ClientSession(random, Size);
+            var sound = session.Make();
+            var damaged = seed % 10 == 0 ? sound : new ByteMutator(random).Mutate(sound, session.Numbers);
             var (ours, theirs) = SocketChannel.CreatePair();
             using (ours)
             {
