@@ -46,6 +46,16 @@ public class HandshakeTests
         client.ExpectEnd();
     }
 
+    /// <summary>There is no reply to EXPORT_NAME that says no, so that nothing else may come in its place.</summary>
+    [Fact]
+    public async Task A_name_that_is_too_long_ends_plain_newstyle()
+    {
+        await using var disk = new ServedDisk();
+        var client = disk.Negotiate();
+        client.Send(OptionBytes(NbdOption.ExportName, new byte[100_000]));
+        client.ExpectEnd();
+    }
+
     [Fact]
     public async Task Without_fixed_newstyle_there_is_one_option()
     {
