@@ -1,4 +1,6 @@
+using System.Buffers.Binary;
 using System.Net.Sockets;
+using Byre.Nbd.Protocol;
 using Byre.Nbd.Server;
 using Byre.Nbd.Transport;
 
@@ -69,7 +71,7 @@ internal sealed class DamagingServer : IDisposable
                 var bytes = buffer.AsSpan(0, count).ToArray();
                 if (mutator is not null && !isDamaged && total + count > place)
                 {
-                    bytes = mutator.Mutate(bytes);
+                    bytes = mutator.Mutate(bytes, NumbersOf(bytes));
                     isDamaged = true;
                 }
 
@@ -84,5 +86,20 @@ internal sealed class DamagingServer : IDisposable
 
         from.Shutdown();
         to.Shutdown();
+    }
+
+    /// <summary>Where flags, types, lengths and counts of replies begin, or null where no reply does.</summary>
+    private static List<int>? NumbersOf(byte[] bytes)
+    {
+        var numbers = new List<int>();
+        for (var at = 0; at + sizeof(uint) <= bytes.Length; at++)
+        {
+            if (BinaryPrimitives.ReadUInt32BigEndian(bytes.AsSpan(at)) is NbdMagic.StructuredReply or NbdMagic.ExtendedReply)
+            {
+                numbers.AddRange([at + 4, at + 6, at + 16, at + 20, at + 24, at + 28, at + 32, at + 36]);
+            }
+        }
+
+        return numbers.Count > 0 ? numbers : null;
     }
 }
