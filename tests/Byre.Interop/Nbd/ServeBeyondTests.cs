@@ -141,6 +141,13 @@ public sealed class ServeBeyondTests : IDisposable
         Assert.Equal(1, status);
         Assert.Contains("is no socket", error, StringComparison.Ordinal);
         Assert.Equal("precious", await File.ReadAllTextAsync(path));
+        var directory = Directory.CreateDirectory(path + "d").FullName;
+        (status, _, error) = await TryAsync(Program, "serve", "-k", directory, "-f", "raw", "a.raw");
+        Assert.Equal(1, status);
+        Assert.Contains("is no socket", error, StringComparison.Ordinal);
+        (status, _, error) = await TryAsync(Program, "serve", "-k", path + "e", "--pid-file", directory, "-f", "raw", "a.raw");
+        Assert.Equal(1, status);
+        Assert.Equal($"byre serve: Could not create '{directory}': Is a directory\n", error);
     }
 
     [Fact]
