@@ -198,7 +198,8 @@ internal sealed class ServeSockets : IDisposable
         }
         catch (Exception e) when (e is IOException or UnauthorizedAccessException)
         {
-            throw new ImgFailure($"Cannot set the SELinux label of sockets to '{label}': {e.Message}", 1, e);
+            var why = File.Exists("/sys/fs/selinux/enforce") ? "" : " (SELinux does not seem to be active here)";
+            throw new ImgFailure($"the system refuses the SELinux label '{label}' for sockets{why}", 1, e);
         }
 
         try

@@ -102,6 +102,15 @@ public sealed class ServeBeyondTests : IDisposable
     }
 
     [Fact]
+    public async Task A_label_that_is_refused_is_named_and_no_file_of_the_system()
+    {
+        await MakeImagesAsync();
+        var (status, output, error) = await TryAsync(Program, "serve", "--selinux-label", "no", "-f", "raw", "a.raw");
+        Assert.Equal((1, ""), (status, output));
+        Assert.Matches(@"^byre serve: the system refuses the SELinux label 'no' for sockets( \(SELinux does not seem to be active here\))?\n$", error);
+    }
+
+    [Fact]
     public async Task A_client_on_standard_input_and_output_is_served()
     {
         await MakeImagesAsync();
