@@ -89,7 +89,11 @@ public sealed class FileNode : BlockNode, ICopyRangeTarget
             if (!file.IsDevice)
             {
                 file.PrepareLocks(new PermissionSet(Permissions.Write | Permissions.Resize, Permissions.All & ~(Permissions.Write | Permissions.Resize)));
-                file.SetLength(0);
+                if (file.QueryLength() != 0)
+                {
+                    file.SetLength(0); // of an empty file even that counts: ext4 writes what it holds then when it is closed
+                }
+
                 if (noCow && file is LinuxFile linux)
                 {
                     linux.TrySetNoCow();
