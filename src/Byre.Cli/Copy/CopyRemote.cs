@@ -26,6 +26,16 @@ internal static class CopyRemote
         return options;
     }
 
+    /// <summary>The servers of an image are not asked for stable storage, not even when it is closed.</summary>
+    public static void LeaveUnflushed(BlockNode node)
+    {
+        node.IgnoresFlushes |= node.DriverName == Driver;
+        foreach (var child in node.Children)
+        {
+            LeaveUnflushed(child.Node);
+        }
+    }
+
     /// <summary>Its requests go to a server.</summary>
     public static bool Is(BlockNode node) => node.DriverName == Driver || node.Children.Any(c => Is(c.Node));
 }

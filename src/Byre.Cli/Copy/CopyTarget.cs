@@ -169,6 +169,11 @@ internal sealed class CopyTarget : IAsyncDisposable
             throw new ImgFailure($"'{end.Title}' is read-only: it cannot be a destination");
         }
 
+        if (!request.Flush)
+        {
+            CopyRemote.LeaveUnflushed(image.Node);
+        }
+
         return new CopyTarget(end.Title, image.Edge);
     }
 

@@ -60,6 +60,12 @@ public abstract class BlockNode : IAsyncDisposable
     /// </summary>
     public bool IgnoresDiscards { get; set; }
 
+    /// <summary>
+    /// A flush takes what the node caches to its children and asks nobody for stable storage: the end of a flush then says
+    /// nothing of what a crash of the machine behind it leaves.
+    /// </summary>
+    public bool IgnoresFlushes { get; set; }
+
     /// <summary>What becomes of writes that hold nothing but zeroes. Set before the first edge is attached.</summary>
     public ZeroDetection ZeroDetection { get; set; }
 

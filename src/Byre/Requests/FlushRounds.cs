@@ -128,7 +128,7 @@ internal sealed class FlushRounds(BlockNode node)
         {
             primary?.OnDebugEvent(BlkdebugEvent.FlushToOs);
             await node.WriteBackAsync().ConfigureAwait(false);
-            if (wasWritten || IsWritten())
+            if (!node.IgnoresFlushes && (wasWritten || IsWritten()))
             {
                 primary?.OnDebugEvent(BlkdebugEvent.FlushToDisk);
                 await node.SyncAsync().ConfigureAwait(false);
