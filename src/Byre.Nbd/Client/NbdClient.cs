@@ -82,7 +82,7 @@ public sealed class NbdClient : IAsyncDisposable
     public static async Task<NbdClient> ConnectAsync(NbdClientOptions options, CancellationToken cancellation = default)
     {
         ArgumentNullException.ThrowIfNull(options);
-        var connector = new NbdConnector(options);
+        var connector = new NbdConnector(options, blocking: false);
         var (stream, handshake) = await connector.ConnectAsync(cancellation).ConfigureAwait(false);
         var client = new NbdClient(options, connector, stream, handshake);
         if (!options.OptionMode)
@@ -269,7 +269,7 @@ public sealed class NbdClient : IAsyncDisposable
     {
         CheckOptionMode();
         stream.BeginTime(options.ConnectTimeout);
-        return NbdConnector.GuardAsync(stream, handshake, () => new ValueTask<T>(option()), goesOn: true, cancellation);
+        return NbdConnector.GuardAsync(stream, handshake, () => new ValueTask<T>(option()), goesOn: true, blocking: false, cancellation);
     }
 
     private void CheckOptionMode()

@@ -7,7 +7,9 @@ using Byre.Nodes;
 namespace Byre.Nbd.Client;
 
 /// <summary>Makes connections: the socket, the greeting, TLS, and the way into the transmission.</summary>
-internal sealed class NbdConnector(NbdClientOptions options)
+/// <param name="options">The server, the export, and what to ask for.</param>
+/// <param name="blocking">Waits on the caller's thread, but for TLS and names of hosts; otherwise on one of the pool.</param>
+internal sealed class NbdConnector(NbdClientOptions options, bool blocking)
 {
     private const int SocketBuffer = 4 << 20;
     private const int NoSuchFile = 2;
@@ -43,6 +45,7 @@ internal sealed class NbdConnector(NbdClientOptions options)
                 return true;
             },
             goesOn: false,
+            blocking,
             cancellation).ConfigureAwait(false);
         return (stream, handshake);
     }
@@ -66,20 +69,22 @@ internal sealed class NbdConnector(NbdClientOptions options)
             return new ValueTask<NbdSession>(new NbdSession(server, handshake.Headers, facts, handshake.Contexts));
         },
         goesOn: false,
+        blocking,
         cancellation);
 
     /// <summary>
-    /// Runs a part of a handshake on a thread that may wait. The connection is closed where it fails, unless the server has
+    /// Runs a part of a handshake, on a thread that may wait. The connection is closed where it fails, unless the server has
     /// only refused something and more can be asked for.
     /// </summary>
     /// <param name="stream">The connection.</param>
     /// <param name="handshake">Its handshake.</param>
     /// <param name="part">What to run.</param>
     /// <param name="goesOn">More can be asked for after a refusal.</param>
+    /// <param name="blocking">That thread is the caller's.</param>
     /// <param name="cancellation">Gives up, and closes the connection.</param>
     /// <exception cref="OperationCanceledException">It was cancelled.</exception>
     public static async Task<T> GuardAsync<T>(
-        NbdOptionStream stream, NbdHandshake handshake, Func<ValueTask<T>> part, bool goesOn, CancellationToken cancellation)
+        NbdOptionStream stream, NbdHandshake handshake, Func<ValueTask<T>> part, bool goesOn, bool blocking, CancellationToken cancellation)
     {
         cancellation.ThrowIfCancellationRequested();
         var registration = cancellation.Register(() => stream.Channel.Shutdown());
@@ -87,7 +92,9 @@ internal sealed class NbdConnector(NbdClientOptions options)
         {
             try
             {
-                return await Task.Run(async () => await part().ConfigureAwait(false), CancellationToken.None).ConfigureAwait(false);
+                return blocking
+                    ? await part().ConfigureAwait(false)
+                    : await Task.Run(async () => await part().ConfigureAwait(false), CancellationToken.None).ConfigureAwait(false);
             }
             catch (Exception e)
             {
@@ -113,7 +120,7 @@ internal sealed class NbdConnector(NbdClientOptions options)
         {
             if (options.Address.SocketPath is { } path)
             {
-                return await SocketChannel.ConnectAsync(new UnixDomainSocketEndPoint(path), stop).ConfigureAwait(false);
+                return await SocketChannel.ConnectAsync(new UnixDomainSocketEndPoint(path), stop, blocking).ConfigureAwait(false);
             }
 
             var addresses = IPAddress.TryParse(options.Address.Host, out var literal)
@@ -122,7 +129,7 @@ internal sealed class NbdConnector(NbdClientOptions options)
             {
                 try
                 {
-                    return await SocketChannel.ConnectAsync(new IPEndPoint(addresses[i], options.Address.Port), stop).ConfigureAwait(false);
+                    return await SocketChannel.ConnectAsync(new IPEndPoint(addresses[i], options.Address.Port), stop, blocking).ConfigureAwait(false);
                 }
                 catch (SocketException) when (i + 1 < addresses.Length)
                 {

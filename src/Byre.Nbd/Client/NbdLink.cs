@@ -28,6 +28,7 @@ internal sealed class NbdLink : IAsyncDisposable
     private Task adding = Task.CompletedTask;
     private BlockException? end;
     private bool mayAdd;
+    private bool isDisposed;
     private long lostAt;
 
     private NbdLink(NbdNodeOptions options, NbdClientOptions clientOptions, NbdSession session)
@@ -73,7 +74,7 @@ internal sealed class NbdLink : IAsyncDisposable
         {
             try
             {
-                var connector = new NbdConnector(clientOptions);
+                var connector = new NbdConnector(clientOptions, options.Blocking);
                 var (stream, handshake) = await connector.ConnectAsync(cancellation).ConfigureAwait(false);
                 var session = await connector.EnterAsync(
                     stream, handshake, clientOptions.ExportName, clientOptions.MetaContexts, cancellation).ConfigureAwait(false);
@@ -135,6 +136,12 @@ internal sealed class NbdLink : IAsyncDisposable
         List<NbdConnection> open;
         lock (gate)
         {
+            if (isDisposed)
+            {
+                return;
+            }
+
+            isDisposed = true;
             end ??= NbdFailures.Lost(Session.Server, "it was closed");
             open = [.. live];
         }
@@ -208,7 +215,7 @@ internal sealed class NbdLink : IAsyncDisposable
 
     private async Task<NbdConnection> ConnectAsync(CancellationToken cancellation)
     {
-        var connector = new NbdConnector(clientOptions);
+        var connector = new NbdConnector(clientOptions, options.Blocking);
         var (stream, handshake) = await connector.ConnectAsync(cancellation).ConfigureAwait(false);
         var session = await connector.EnterAsync(
             stream, handshake, clientOptions.ExportName, clientOptions.MetaContexts, cancellation).ConfigureAwait(false);

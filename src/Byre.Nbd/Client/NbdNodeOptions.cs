@@ -48,7 +48,7 @@ public sealed record NbdNodeOptions
 
     /// <summary>
     /// Requests wait on the caller's thread, which sends and receives itself: the fastest way for a few threads of the caller's
-    /// own that may wait. A connection without requests in flight is not watched: that it was lost shows with the next one.
+    /// own that may wait. Opening waits on it too. A connection without requests in flight is not watched: that it was lost shows with the next one.
     /// </summary>
     public bool Blocking { get; init; }
 }

@@ -66,16 +66,17 @@ public sealed class SocketChannel : IDisposable
     /// <summary>Connects.</summary>
     /// <param name="address">A TCP or Unix socket address.</param>
     /// <param name="cancellation">Gives up.</param>
+    /// <param name="blocking">Waits on the caller's thread; otherwise on one of the pool.</param>
     /// <exception cref="SocketException">There is no connection.</exception>
     /// <exception cref="OperationCanceledException">It was given up.</exception>
-    public static async Task<SocketChannel> ConnectAsync(EndPoint address, CancellationToken cancellation)
+    public static async Task<SocketChannel> ConnectAsync(EndPoint address, CancellationToken cancellation, bool blocking = false)
     {
         ArgumentNullException.ThrowIfNull(address);
         while (true)
         {
             try
             {
-                return await ConnectOnceAsync(address, cancellation).ConfigureAwait(false);
+                return await ConnectOnceAsync(address, blocking, cancellation).ConfigureAwait(false);
             }
             catch (SocketException e) when (e.NativeErrorCode == SocketCalls.Again)
             {
@@ -259,7 +260,7 @@ public sealed class SocketChannel : IDisposable
 
     internal static IOException Failure(string call, int errno) => new($"{call}: {Marshal.GetPInvokeErrorMessage(errno)}");
 
-    private static async Task<SocketChannel> ConnectOnceAsync(EndPoint address, CancellationToken cancellation)
+    private static async Task<SocketChannel> ConnectOnceAsync(EndPoint address, bool blocking, CancellationToken cancellation)
     {
         var isUnix = address.AddressFamily == AddressFamily.Unix;
         var socket = new Socket(address.AddressFamily, SocketType.Stream, isUnix ? ProtocolType.Unspecified : ProtocolType.Tcp);
@@ -274,7 +275,14 @@ public sealed class SocketChannel : IDisposable
             var registration = cancellation.Register(socket.Dispose);
             await using (registration.ConfigureAwait(false))
             {
-                await Task.Run(() => socket.Connect(address), CancellationToken.None).ConfigureAwait(false);
+                if (blocking)
+                {
+                    socket.Connect(address);
+                }
+                else
+                {
+                    await Task.Run(() => socket.Connect(address), CancellationToken.None).ConfigureAwait(false);
+                }
             }
 
             var channel = TakeOver(socket);

@@ -132,6 +132,17 @@ public sealed class ReconnectTests
         await node.DisposeAsync();
     }
 
+    [Theory]
+    [InlineData(false)]
+    [InlineData(true)]
+    public async Task A_node_can_be_closed_twice(bool blocking)
+    {
+        using var server = new FakeServer(peer => peer.Handshake());
+        var node = await NbdNode.OpenAsync(new NbdNodeOptions { Client = server.Options, Blocking = blocking });
+        await node.DisposeAsync();
+        await node.DisposeAsync();
+    }
+
     [Fact]
     public async Task Closing_ends_the_wait_for_a_server_that_is_gone()
     {
