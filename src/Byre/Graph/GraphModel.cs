@@ -135,7 +135,12 @@ internal sealed class GraphModel
     {
         var given = new Dictionary<BlockEdge, PermissionSet>(wanted, ReferenceEqualityComparer.Instance);
         var passedOn = new HashSet<BlockNode>(ReferenceEqualityComparer.Instance);
-        var open = new Queue<BlockNode>(added.Concat(removed).Concat(wanted.Keys).Select(e => e.Node));
+        var open = new Queue<BlockNode>(added.Concat(removed).Select(e => e.Node));
+        foreach (var (edge, _) in wanted)
+        {
+            open.Enqueue(edge.Node);
+        }
+
         while (open.TryDequeue(out var node))
         {
             if (index.TryAdd(node, nodes.Count))
