@@ -265,11 +265,11 @@ busy_row() { # as much with 64 connections as with 4
 full_raw() { # 1 GiB of data
     [ -f full.raw ] || dd if=/dev/urandom of=full.raw bs=1M count=$((1024 / scale)) status=none
 }
-copy_raw() { # 5 GiB, 4 GiB of it data
+copy_raw() { # 2.5 GiB, 2 GiB of it data: with more than the kernel lets wait to be written, the row would tell the disk's speed
     [ -f copy.raw ] && return
     full_raw
     local i
-    for i in 0 1 2 3; do dd if=full.raw of=copy.raw bs=1M seek=$((i * 1280 / scale)) conv=notrunc status=none; done
-    truncate -s $((5120 / scale))M copy.raw
+    for i in 0 1 2 3; do dd if=full.raw of=copy.raw bs=1M count=$((512 / scale)) seek=$((i * 640 / scale)) conv=notrunc status=none; done
+    truncate -s $((2560 / scale))M copy.raw
 }
 full_qcow2() { full_raw; [ -f full.qcow2 ] || q convert -f raw -O qcow2 full.raw full.qcow2; }
