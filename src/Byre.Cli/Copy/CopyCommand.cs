@@ -9,7 +9,8 @@ namespace Byre.Cli.Copy;
 internal sealed class CopyCommand(CopyRequest request, ImgContext context, CopyServers servers)
 {
     private const int LocalBuffer = 1 << 20;
-    private const int RemoteBuffer = 512 << 10;
+    private const int RemoteReads = 512 << 10;
+    private const int RemoteWrites = 256 << 10; // most servers write each with one call, and files are written best so
     private const int LocalChunks = 2;
     private const int RemoteChunks = 4; // one for each connection, whose thread then sends and receives without a change of threads
     private const int StreamChunks = 3;
@@ -98,8 +99,9 @@ internal sealed class CopyCommand(CopyRequest request, ImgContext context, CopyS
 
     private CopyOptions OptionsFor(CopySource source, CopyTarget target)
     {
-        var isRemote = CopyRemote.Is(target.Edge.Node) || (source.Edge is { } edge && CopyRemote.Is(edge.Node));
-        var buffer = request.RequestSize ?? (isRemote ? RemoteBuffer : LocalBuffer);
+        var writesToServer = CopyRemote.Is(target.Edge.Node);
+        var isRemote = writesToServer || (source.Edge is { } edge && CopyRemote.Is(edge.Node));
+        var buffer = request.RequestSize ?? (writesToServer ? RemoteWrites : isRemote ? RemoteReads : LocalBuffer);
         var keepsData = request.Allocated || target.IsStream || target.IsNull;
         return new CopyOptions
         {
