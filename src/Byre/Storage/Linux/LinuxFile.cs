@@ -7,6 +7,8 @@ namespace Byre.Storage.Linux;
 /// <summary>A file or block device through Linux's own calls. See the named man pages for each call's contract.</summary>
 internal sealed unsafe class LinuxFile : HostFile
 {
+    private const int CachedPiece = 256 << 10; // a power of two
+
     private const int ProbeAlignment = 4096;
 
     private readonly SafeFileHandle handle;
@@ -199,7 +201,7 @@ internal sealed unsafe class LinuxFile : HostFile
             var done = 0;
             while (done < data.Length)
             {
-                var n = LibC.Pwrite(fd, p + done, data.Length - done, offset + done);
+                var n = LibC.Pwrite(fd, p + done, PieceOf(offset + done, data.Length - done), offset + done);
                 if (n > 0)
                 {
                     done += (int)n;
@@ -213,6 +215,13 @@ internal sealed unsafe class LinuxFile : HostFile
             }
         }
     }
+
+    /// <summary>
+    /// How much is written with one call. Through the page cache a longer call gets greater runs of memory, which a virtual
+    /// machine has mostly given back to its host and gets again page by page: a MiB at a time takes up to seven times as long.
+    /// </summary>
+    private int PieceOf(long offset, int length) =>
+        Alignment > 1 ? length : Math.Min(length, CachedPiece - (int)(offset & (CachedPiece - 1)));
 
     internal override bool TryZero(long offset, long length, bool unmap) => space.TryZero(offset, length, unmap);
 
