@@ -62,7 +62,8 @@ public abstract class BlockNode : IAsyncDisposable
 
     /// <summary>
     /// A flush takes what the node caches to its children and asks nobody for stable storage: the end of a flush then says
-    /// nothing of what a crash of the machine behind it leaves.
+    /// nothing of what a crash of the machine behind it leaves. Set before anything is written, and left so: what was written
+    /// meanwhile counts as flushed.
     /// </summary>
     public bool IgnoresFlushes { get; set; }
 
