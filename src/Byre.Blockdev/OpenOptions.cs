@@ -57,6 +57,9 @@ public sealed record OpenOptions
     /// <summary>Host files do their I/O on the caller's thread.</summary>
     public bool BlockingIo { get; init; }
 
+    /// <summary>What is written to host files leaves the page cache soon (<see cref="Storage.FileNodeOptions.WriteBehind"/>).</summary>
+    public bool WriteBehind { get; init; }
+
     /// <summary>NBD servers are asked for the layers behind them too (<see cref="Byre.Nodes.BlockExtent.Behind"/>).</summary>
     public bool LayersBehind { get; init; }
 

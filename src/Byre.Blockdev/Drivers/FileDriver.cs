@@ -39,6 +39,7 @@ internal sealed class FileDriver(string name) : IBlockDriver
             DiscardUnmap = settings.DiscardUnmap,
             Locking = locking is not "off",
             Blocking = opening.Session.BlockingIo,
+            WriteBehind = opening.Session.WriteBehind,
         });
         try
         {

@@ -23,6 +23,9 @@ internal sealed class ImageSession(OpenOptions wanted)
     /// <summary>Host files do their I/O on the caller's thread.</summary>
     public bool BlockingIo => wanted.BlockingIo;
 
+    /// <summary>What is written to host files leaves the page cache soon.</summary>
+    public bool WriteBehind => wanted.WriteBehind;
+
     /// <summary>NBD servers are asked for the layers behind them too.</summary>
     public bool LayersBehind => wanted.LayersBehind;
 

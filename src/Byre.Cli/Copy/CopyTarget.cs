@@ -105,7 +105,7 @@ internal sealed class CopyTarget : IAsyncDisposable
         string path, HostPathKind kind, CopyRequest request, CopySource source, ImgContext? context)
     {
         await RefuseSourceAsync(path, source).ConfigureAwait(false);
-        var options = new FileNodeOptions { Path = path, Cache = CacheOf(request), Blocking = true };
+        var options = new FileNodeOptions { Path = path, Cache = CacheOf(request), Blocking = true, WriteBehind = true };
         if (kind == HostPathKind.Device)
         {
             return new CopyTarget(request.Target.Title, await AttachAsync(FileNode.Open(options)).ConfigureAwait(false));
@@ -161,6 +161,7 @@ internal sealed class CopyTarget : IAsyncDisposable
                 Warn = context.Note,
                 Secrets = context.Secrets,
                 BlockingIo = true,
+                WriteBehind = true,
             },
             DefaultPermissions.ForUser(write: true)).ConfigureAwait(false);
         if (image.IsReadOnly)

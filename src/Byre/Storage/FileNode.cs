@@ -309,6 +309,11 @@ public sealed class FileNode : BlockNode, ICopyRangeTarget
     {
         try
         {
+            if (options.WriteBehind && file is LinuxFile linux)
+            {
+                linux.StartWriteBehind();
+            }
+
             return new FileNode(file, options);
         }
         catch

@@ -27,6 +27,13 @@ public sealed record FileNodeOptions
     /// </summary>
     public bool Blocking { get; init; }
 
+    /// <summary>
+    /// What is written is sent to the device while the writing goes on, and leaves the host's page cache then: of a long copy at
+    /// most 64 MiB are in it. Writers wait for the device once so much is on its way. For what is written once and not read
+    /// soon. Means nothing with <see cref="CacheMode.Direct"/>, and nothing where the system has no calls for it.
+    /// </summary>
+    public bool WriteBehind { get; init; }
+
     /// <summary>Uses only the portable file API of .NET, as on systems without Linux's calls.</summary>
     internal bool Portable { get; init; }
 }

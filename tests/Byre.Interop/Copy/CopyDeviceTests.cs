@@ -40,4 +40,28 @@ public sealed class CopyDeviceTests : IDisposable
             Assert.Empty(error);
         }
     }
+
+    [LoopTheory]
+    [InlineData("")]
+    [InlineData("--flush")]
+    public async Task A_device_that_fails_when_the_page_cache_is_written_back_fails_the_copy(string options)
+    {
+        var (status, output, error) = await ExternalTool.TryRunAsync(
+            "unshare",
+            folder,
+            ["-m", "bash", "-c", $$"""
+                PATH={{await ByreLinks.DirectoryAsync()}}:$PATH
+                mkdir small && mount -t tmpfs -o size=16m none small && truncate -s 256M small/disk || exit 77
+                device=$(losetup -f --show small/disk) || exit 77
+                trap 'losetup -d $device' EXIT
+                dd if=/dev/urandom of=source bs=1M count=256 status=none
+                nbdcopy {{options}} source $device
+                """]);
+        if (status != 77)
+        {
+            Assert.Equal(1, status);
+            Assert.Empty(output);
+            Assert.Matches("^nbdcopy: .*'/dev/loop[0-9]+'.*\n$", error);
+        }
+    }
 }

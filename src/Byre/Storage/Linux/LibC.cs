@@ -23,6 +23,10 @@ internal static unsafe partial class LibC
     internal const int PunchHole = 2;
     internal const int ZeroRange = 16;
 
+    internal const uint SyncStart = 2;
+    internal const uint SyncWhole = 7;
+    internal const int NotNeeded = 4;
+
     internal const short PollIn = 1;
     internal const short PollOut = 4;
     internal const int SetPipeSize = 1031;
@@ -98,6 +102,13 @@ internal static unsafe partial class LibC
 
     [LibraryImport("libc", EntryPoint = "fdatasync", SetLastError = true)]
     internal static partial int DataSync(int fd);
+
+    [LibraryImport("libc", EntryPoint = "sync_file_range", SetLastError = true)]
+    internal static partial int SyncFileRange(int fd, long offset, long length, uint flags);
+
+    /// <summary>Unlike the others it returns what went wrong, and leaves errno alone.</summary>
+    [LibraryImport("libc", EntryPoint = "posix_fadvise")]
+    internal static partial int Advise(int fd, long offset, long length, int advice);
 
     [LibraryImport("libc", EntryPoint = "fallocate", SetLastError = true)]
     internal static partial int Allocate(int fd, int mode, long offset, long length);

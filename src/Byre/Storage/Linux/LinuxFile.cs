@@ -8,7 +8,6 @@ namespace Byre.Storage.Linux;
 internal sealed unsafe class LinuxFile : HostFile
 {
     private const int CachedPiece = 256 << 10; // a power of two
-
     private const int ProbeAlignment = 4096;
 
     private readonly SafeFileHandle handle;
@@ -18,6 +17,7 @@ internal sealed unsafe class LinuxFile : HostFile
     private readonly FileSpace space;
     private readonly FileRuns runs;
     private readonly FileCopy copy;
+    private WriteBehind? behind;
     private bool noWaitUnsupported;
 
     /// <summary>Takes an open file over: closes it when it is disposed.</summary>
@@ -74,6 +74,9 @@ internal sealed unsafe class LinuxFile : HostFile
             _ = LibC.Control(fd, LibC.SetFlags, &attributes); // a wish: file systems without it refuse, and that is fine
         }
     }
+
+    /// <summary>What is written from now on leaves the page cache soon, see <see cref="WriteBehind"/>. Without the cache it does nothing.</summary>
+    internal void StartWriteBehind() => behind = Alignment > 1 ? null : new WriteBehind(fd, Path);
 
     internal override long QueryLength()
     {
@@ -214,6 +217,8 @@ internal sealed unsafe class LinuxFile : HostFile
                 }
             }
         }
+
+        behind?.Wrote(offset, data.Length);
     }
 
     /// <summary>
