@@ -1,5 +1,6 @@
 using System.Globalization;
 using Byre.Cli.Img;
+using Byre.Storage;
 
 namespace Byre.Cli.Serve;
 
@@ -14,11 +15,16 @@ internal static class PidFile
         {
             throw new ImgFailure($"Could not create '{path}': No such file or directory");
         }
+
+        if (HostStream.KindOf(path) == HostPathKind.Device)
+        {
+            throw new ImgFailure($"Could not create '{path}': it is a block device");
+        }
     }
 
     /// <summary>
     /// Writes this process's number and a line feed. Who reads the file sees all of it or what was there before: it is written
-    /// beside its place and then put there. A pipe or device in its place is written to.
+    /// beside its place and then put there. What a link leads to, a pipe or a device of characters is written to and stays what it is.
     /// </summary>
     /// <exception cref="ImgFailure">It cannot be written.</exception>
     public static void Write(string path)
@@ -43,9 +49,8 @@ internal static class PidFile
         }
     }
 
-    /// <summary>A link, a pipe or a device.</summary>
-    private static bool IsSpecial(string path) => new FileInfo(path) is { Exists: true } file
-        && (file.LinkTarget is not null || (file.Attributes & (FileAttributes.Device | FileAttributes.ReparsePoint)) != 0);
+    private static bool IsSpecial(string path) =>
+        new FileInfo(path).LinkTarget is not null || HostStream.KindOf(path) is not (HostPathKind.Missing or HostPathKind.File);
 
     private static string Reason(Exception e, string path) => e switch
     {
