@@ -4,7 +4,7 @@ using Byre.Storage;
 
 namespace Byre.Blockdev.Drivers;
 
-/// <summary>The drivers "file" (regular files) and "host_device" (block devices).</summary>
+/// <summary>The drivers "file" (regular files) and "host_device" (devices).</summary>
 internal sealed class FileDriver(string name) : IBlockDriver
 {
     /// <inheritdoc/>
@@ -71,7 +71,7 @@ internal sealed class FileDriver(string name) : IBlockDriver
     {
         if (name == "host_device" && !node.IsDevice)
         {
-            throw new BlockException(ErrorCode.Invalid, $"Could not open '{path}': the host_device driver needs a block device", path);
+            throw new BlockException(ErrorCode.Invalid, $"Could not open '{path}': the host_device driver needs a device", path);
         }
     }
 }

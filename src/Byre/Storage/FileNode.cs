@@ -4,7 +4,7 @@ using Byre.Storage.Linux;
 namespace Byre.Storage;
 
 /// <summary>
-/// A host file or block device. Reads of what is in the page cache complete inline; what would wait runs on the thread
+/// A host file or device. Reads of what is in the page cache complete inline; what would wait runs on the thread
 /// pool (unless <see cref="FileNodeOptions.Blocking"/>). Writes through the page cache are copies and run inline.
 /// </summary>
 public sealed class FileNode : BlockNode, ICopyRangeTarget
@@ -56,10 +56,10 @@ public sealed class FileNode : BlockNode, ICopyRangeTarget
     /// <summary>Bytes occupied on the host, or -1 where unknown.</summary>
     public long AllocatedBytes => file.QueryAllocated();
 
-    /// <summary>A block device, whose length is fixed.</summary>
+    /// <summary>A device, whose length is fixed.</summary>
     public bool IsDevice => file.IsDevice;
 
-    /// <summary>Opens an existing file or block device.</summary>
+    /// <summary>Opens an existing file or device.</summary>
     /// <exception cref="BlockException">It cannot be opened; the message names it.</exception>
     public static FileNode Open(FileNodeOptions options)
     {

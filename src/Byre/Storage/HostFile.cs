@@ -11,7 +11,7 @@ internal abstract class HostFile : IDisposable
     /// <summary>Opened for reading only.</summary>
     internal abstract bool IsReadOnly { get; }
 
-    /// <summary>A block device: its length is fixed.</summary>
+    /// <summary>A device: its length is fixed.</summary>
     internal abstract bool IsDevice { get; }
 
     /// <summary>Offsets and lengths of I/O must be multiples of it (1 through the page cache).</summary>

@@ -106,7 +106,7 @@ public sealed class ImageOpenerTests : IDisposable
     [InlineData("driver=raw,file.filename=FILE,force-share=on", "force-share")]
     [InlineData("driver=raw,file=nobody", "no node 'nobody'")]
     [InlineData("driver=raw,file=nobody,file.filename=FILE", "both")]
-    [InlineData("driver=host_device,filename=FILE", "needs a block device")]
+    [InlineData("driver=host_device,filename=FILE", "needs a device")]
     [InlineData("driver=file,filename=FILE,aio=native", "cache.direct")]
     [InlineData("driver=null-co,filename=x", "null-co://")]
     [InlineData("driver=raw,file.filename=FILE.missing", "No such file")]

@@ -5,6 +5,7 @@ internal enum FileKind
 {
     Regular,
     BlockDevice,
+    CharacterDevice,
     Directory,
     Other,
 }

@@ -36,6 +36,7 @@ internal readonly record struct FileStatus(
         {
             0x8000 => FileKind.Regular,
             0x6000 => FileKind.BlockDevice,
+            0x2000 => FileKind.CharacterDevice,
             0x4000 => FileKind.Directory,
             _ => FileKind.Other,
         };

@@ -16,6 +16,7 @@ internal static unsafe partial class LibC
 
     internal const int NoWait = 8;
     internal const int SeekCurrent = 1;
+    internal const int SeekEnd = 2;
     internal const int SeekData = 3;
     internal const int SeekHole = 4;
 

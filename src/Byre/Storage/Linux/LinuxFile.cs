@@ -4,7 +4,7 @@ using Microsoft.Win32.SafeHandles;
 
 namespace Byre.Storage.Linux;
 
-/// <summary>A file or block device through Linux's own calls. See the named man pages for each call's contract.</summary>
+/// <summary>A file or device through Linux's own calls. See the named man pages for each call's contract.</summary>
 internal sealed unsafe class LinuxFile : HostFile
 {
     private const int CachedPiece = 256 << 10; // a power of two
@@ -24,7 +24,7 @@ internal sealed unsafe class LinuxFile : HostFile
     /// <param name="handle">The open file; its descriptor does not change.</param>
     /// <param name="path">Its path, for errors.</param>
     /// <param name="readOnly">Opened for reading only.</param>
-    /// <param name="status">What the system says of it: a regular file or a block device.</param>
+    /// <param name="status">What the system says of it: a regular file, a block device, or a character device, which counts as an empty disk.</param>
     /// <param name="direct">Opened with O_DIRECT: requests are whole blocks.</param>
     /// <param name="locking">Permissions are held as locks on the file.</param>
     internal LinuxFile(SafeFileHandle handle, string path, bool readOnly, FileStatus status, bool direct, bool locking)
@@ -56,7 +56,7 @@ internal sealed unsafe class LinuxFile : HostFile
 
     internal override bool IsReadOnly { get; }
 
-    internal override bool IsDevice => status.Kind == FileKind.BlockDevice;
+    internal override bool IsDevice => status.Kind != FileKind.Regular;
 
     internal override int Alignment { get; }
 
@@ -86,7 +86,7 @@ internal sealed unsafe class LinuxFile : HostFile
         }
 
         long size = 0;
-        return LibC.Control(fd, LibC.BlockGetSize64, &size) == 0
+        return status.Kind == FileKind.CharacterDevice || LibC.Control(fd, LibC.BlockGetSize64, &size) == 0
             ? size
             : throw Failure($"Could not get the size of '{Path}'", null);
     }

@@ -4,7 +4,9 @@ using Microsoft.Win32.SafeHandles;
 
 namespace Byre.Storage.Linux;
 
-/// <summary>Opens and makes regular files and block devices (open(2)); refuses everything else.</summary>
+/// <summary>
+/// Opens and makes regular files, block devices and empty character devices like /dev/null (open(2)); refuses everything else.
+/// </summary>
 internal static class LinuxFileOpener
 {
     private const uint NewFileMode = 0x1a4; // rw-r--r--, less the umask
@@ -73,7 +75,8 @@ internal static class LinuxFileOpener
             return status.Kind switch
             {
                 FileKind.Directory => throw new BlockException(ErrorCode.Invalid, $"Could not open '{path}': it is a directory", path, errno: LibC.IsDirectory),
-                FileKind.Other => throw new BlockException(
+                FileKind.CharacterDevice when LibC.Seek(fd, 0, LibC.SeekEnd) == 0 => new LinuxFile(handle, path, readOnly, status, direct, locking: false),
+                FileKind.Other or FileKind.CharacterDevice => throw new BlockException(
                     ErrorCode.Invalid, $"Could not open '{path}': it is neither a regular file nor a block device", path),
                 _ => new LinuxFile(handle, path, readOnly, status, direct, locking),
             };
