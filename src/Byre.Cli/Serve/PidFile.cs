@@ -16,9 +16,15 @@ internal static class PidFile
             throw new ImgFailure($"Could not create '{path}': No such file or directory");
         }
 
-        if (HostStream.KindOf(path) == HostPathKind.Device)
+        var reason = HostStream.KindOf(path) switch
         {
-            throw new ImgFailure($"Could not create '{path}': it is a block device");
+            HostPathKind.Device => "it is a block device",
+            HostPathKind.Directory => "Is a directory",
+            _ => null,
+        };
+        if (reason is not null)
+        {
+            throw new ImgFailure($"Could not create '{path}': {reason}");
         }
     }
 

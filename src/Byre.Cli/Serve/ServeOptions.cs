@@ -1,4 +1,3 @@
-using System.Globalization;
 using System.Text;
 using Byre.Cli.Img;
 using Byre.Nbd.Protocol;
@@ -120,7 +119,7 @@ internal sealed record ServeOptions
             Device = given.Value("connect"),
             SocketPath = given.Value("socket"),
             Bind = given.Value("bind"),
-            Port = PortOf(given),
+            Port = given.Value("port") is { } port ? ServicePort.Parse(port, given.Has("list") ? 1 : 0) : null,
             IsStdio = given.Has("stdio"),
             MaxConnections = Number(given, "max-connections", clients),
             IsPersistent = given.Has("persistent"),
@@ -200,17 +199,17 @@ internal sealed record ServeOptions
 
         if (given.Operands.Count == 1)
         {
-            exports.Add(common with
+            exports.Add((common with
             {
                 FileName = given.Operands[0],
                 IsImageOptions = given.Has("image-opts"),
                 Name = CheckText(given.Value("export-name") ?? "", "export name"),
                 Description = given.Value("description") is { } text ? CheckText(text, "description") : null,
-                Offset = given.Value("offset") is { } offset ? ImgSize.Parse(offset, "offset") : 0,
+                Offset = given.Value("offset") is { } offset ? OffsetOf(offset) : 0,
                 LoadedSnapshot = given.Value("load-snapshot") is { } snapshot ? SnapshotSource.Parse(snapshot) : null,
                 ReadOnly = given.Has("read-only") || given.Has("load-snapshot"),
                 Bitmaps = given.Values("bitmap").Distinct().ToList(),
-            });
+            }).Checked());
         }
         else if (Array.Find<string>(["export-name", "description", "offset", "load-snapshot", "bitmap", "image-opts"], given.Has) is { } option)
         {
@@ -277,23 +276,14 @@ internal sealed record ServeOptions
             return otherwise;
         }
 
-        return int.TryParse(text, NumberStyles.None, CultureInfo.InvariantCulture, out var number)
-            ? number
+        return PlainNumber.TryParse(text, out var number) && number <= int.MaxValue
+            ? (int)number
             : throw new ImgFailure($"invalid --{option} '{text}': it is a number from 0 to {int.MaxValue}");
     }
 
-    private static int? PortOf(ImgArguments given)
-    {
-        if (given.Value("port") is not { } text)
-        {
-            return null;
-        }
-
-        var least = given.Has("list") ? 1 : 0;
-        return int.TryParse(text, NumberStyles.None, CultureInfo.InvariantCulture, out var port) && port >= least && port <= ushort.MaxValue
-            ? port
-            : throw new ImgFailure($"invalid port '{text}': it is a number from {least} to {ushort.MaxValue}");
-    }
+    /// <summary>Without a suffix a number as C programs read it: 010 is 8, as for qemu-nbd.</summary>
+    private static long OffsetOf(string text) =>
+        text.TrimStart() is ['0', _, ..] && PlainNumber.TryParse(text, out var number) ? number : ImgSize.Parse(text, "offset");
 
     private static string Only(ImgArguments given, string otherwise) =>
         given.Operands.Count == 1 ? given.Operands[0] : throw new ImgUsageException(otherwise);

@@ -136,9 +136,10 @@ internal sealed class ServeSockets : IDisposable
             return;
         }
 
-        foreach (var address in Resolve(host ?? "0.0.0.0"))
+        var addresses = Resolve(host ?? "0.0.0.0");
+        foreach (var address in addresses)
         {
-            sockets.Add(Open(new IPEndPoint(address, number)));
+            sockets.Add(Open(new IPEndPoint(address, number), isAlone: addresses.Length == 1));
             if (number == 0)
             {
                 break; // the system chooses one
@@ -148,6 +149,11 @@ internal sealed class ServeSockets : IDisposable
 
     private static IPAddress[] Resolve(string host)
     {
+        if (host is "" or "*")
+        {
+            return Socket.OSSupportsIPv6 ? [IPAddress.Any, IPAddress.IPv6Any] : [IPAddress.Any];
+        }
+
         try
         {
             return IPAddress.TryParse(host, out var address) ? [address] : Dns.GetHostAddresses(host).Distinct().ToArray();
@@ -158,7 +164,7 @@ internal sealed class ServeSockets : IDisposable
         }
     }
 
-    private static Socket Open(IPEndPoint address)
+    private static Socket Open(IPEndPoint address, bool isAlone)
     {
         const int socketLevel = 1;
         const int reuseAddress = 2;
@@ -169,7 +175,7 @@ internal sealed class ServeSockets : IDisposable
             socket.SetRawSocketOption(socketLevel, reuseAddress, BitConverter.GetBytes(1));
             if (address.AddressFamily == AddressFamily.InterNetworkV6)
             {
-                socket.DualMode = address.Address.Equals(IPAddress.IPv6Any);
+                socket.DualMode = isAlone && address.Address.Equals(IPAddress.IPv6Any);
             }
 
             socket.Bind(address);

@@ -22,6 +22,11 @@ internal static class ServerListing
     /// <exception cref="ImgFailure">The server cannot be asked.</exception>
     public static async Task<int> RunAsync(ServeOptions options, ObjectStore objects, TextWriter output)
     {
+        if (options.Bind is "")
+        {
+            throw new ImgFailure("invalid --bind '': it is the name or address of a server");
+        }
+
         var address = options.SocketPath is { } path ? NbdAddress.Unix(path) : NbdAddress.Tcp(options.Bind ?? "127.0.0.1", options.Port ?? NbdLimits.DefaultPort);
         var client = await NbdClient.ConnectAsync(new NbdClientOptions
         {
