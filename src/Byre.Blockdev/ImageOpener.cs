@@ -33,7 +33,7 @@ public static class ImageOpener
         }
 
         // With an overlay the image is only read, and what is asked for is asked of the overlay.
-        var overlayReadOnly = options.Snapshot && (new OptionSet(own).TakeSwitch("read-only") ?? options.ReadOnly);
+        var overlayReadOnly = options.Snapshot && (new OptionSet(own, options.JsonValues).TakeSwitch("read-only") ?? options.ReadOnly);
         var session = new ImageSession(options);
         var inherited = new NodeSettings
         {
@@ -47,7 +47,7 @@ public static class ImageOpener
             own.TryAdd("detect-zeroes", zeroes);
         }
 
-        var node = await session.OpenNodeAsync(options.FileName, own, inherited, wantsImage: true, new BackingLoopGuard()).ConfigureAwait(false);
+        var node = await session.OpenNodeAsync(options.FileName, own, inherited, wantsImage: true, new BackingLoopGuard(), options.JsonValues).ConfigureAwait(false);
         var wasProbed = session.ProbedNode is { } probed && ReferenceEquals(probed, node);
         if (options.Snapshot)
         {

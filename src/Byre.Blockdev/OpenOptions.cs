@@ -15,6 +15,12 @@ public sealed record OpenOptions
     /// <summary>Driver options with dotted keys ("file.filename"); see <see cref="OptionTree"/>. They go before those in a "json:" name.</summary>
     public IReadOnlyDictionary<string, string> Options { get; init; } = new Dictionary<string, string>(StringComparer.Ordinal);
 
+    /// <summary>
+    /// How JSON wrote values of <see cref="Options"/> that are no texts (see <see cref="OptionTree.AddJson"/>): null is not given,
+    /// and names that are told repeat the others.
+    /// </summary>
+    public IReadOnlyDictionary<string, string> JsonValues { get; init; } = new Dictionary<string, string>(StringComparer.Ordinal);
+
     /// <summary>No writing, unless the option "read-only" says otherwise.</summary>
     public bool ReadOnly { get; init; }
 

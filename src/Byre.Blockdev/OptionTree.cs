@@ -58,8 +58,11 @@ public static class OptionTree
     /// <summary>Adds the members of a JSON object.</summary>
     /// <param name="options">Where to add; what is there already gives way.</param>
     /// <param name="json">The object. Strings may stand in single quotes.</param>
+    /// <param name="values">
+    /// Takes how JSON writes the values that are no texts (1024, true, null), by their keys; null where nobody wants to know.
+    /// </param>
     /// <exception cref="BlockException"><see cref="ErrorCode.Invalid"/>: it is no JSON object, or one with a member twice.</exception>
-    public static void AddJson(IDictionary<string, string> options, string json)
+    public static void AddJson(IDictionary<string, string> options, string json, IDictionary<string, string>? values = null)
     {
         ArgumentNullException.ThrowIfNull(options);
         ArgumentNullException.ThrowIfNull(json);
@@ -71,7 +74,7 @@ public static class OptionTree
                 throw new BlockException(ErrorCode.Invalid, "Could not parse the JSON options: not an object");
             }
 
-            AddElement(options, "", document.RootElement);
+            AddElement(options, values, "", document.RootElement);
         }
         catch (JsonException e)
         {
@@ -105,14 +108,14 @@ public static class OptionTree
         return result;
     }
 
-    private static void AddElement(IDictionary<string, string> options, string key, JsonElement element)
+    private static void AddElement(IDictionary<string, string> options, IDictionary<string, string>? values, string key, JsonElement element)
     {
         switch (element.ValueKind)
         {
             case JsonValueKind.Object:
                 foreach (var member in element.EnumerateObject())
                 {
-                    AddElement(options, key.Length == 0 ? member.Name : $"{key}.{member.Name}", member.Value);
+                    AddElement(options, values, key.Length == 0 ? member.Name : $"{key}.{member.Name}", member.Value);
                 }
 
                 break;
@@ -120,20 +123,44 @@ public static class OptionTree
                 var index = 0;
                 foreach (var item in element.EnumerateArray())
                 {
-                    AddElement(options, string.Create(CultureInfo.InvariantCulture, $"{key}.{index++}"), item);
+                    AddElement(options, values, string.Create(CultureInfo.InvariantCulture, $"{key}.{index++}"), item);
                 }
 
                 break;
             case JsonValueKind.True or JsonValueKind.False:
-                options[key] = element.GetBoolean() ? "on" : "off";
+                Add(element.GetBoolean() ? "on" : "off", element.GetBoolean() ? "true" : "false");
                 break;
             case JsonValueKind.Null:
-                options[key] = "";
+                Add("", "null");
+                break;
+            case JsonValueKind.Number:
+                var number = NumberOf(element);
+                Add(number, number);
                 break;
             default:
                 options[key] = element.ToString();
+                values?.Remove(key);
                 break;
         }
+
+        void Add(string text, string written)
+        {
+            options[key] = text;
+            if (values is not null)
+            {
+                values[key] = written;
+            }
+        }
+    }
+
+    /// <summary>A whole number is one however it is written: 1e3 is 1000, as for QEMU.</summary>
+    private static string NumberOf(JsonElement element)
+    {
+        const double most = 1L << 53;
+        var text = element.GetRawText();
+        return text.AsSpan().IndexOfAny('.', 'e', 'E') >= 0 && element.TryGetDouble(out var value) && double.IsInteger(value) && Math.Abs(value) <= most
+            ? ((long)value).ToString(CultureInfo.InvariantCulture)
+            : text;
     }
 
     /// <summary>Strings in single quotes become strings in double quotes.</summary>

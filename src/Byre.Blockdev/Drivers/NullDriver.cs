@@ -25,6 +25,7 @@ internal sealed class NullDriver(string name) : IBlockDriver
             throw new BlockException(ErrorCode.Invalid, $"The {name} driver takes no file name but '{name}://'");
         }
 
+        var given = options.AsJson("size", "read-zeroes");
         var size = options.TakeSize("size") ?? DefaultSize;
         var latency = options.TakeNumber("latency-ns") ?? 0;
         var readsZeroes = options.TakeSwitch("read-zeroes") ?? false;
@@ -34,6 +35,6 @@ internal sealed class NullDriver(string name) : IBlockDriver
             throw new BlockException(ErrorCode.Invalid, $"latency-ns of the {name} driver may not be longer than {int.MaxValue} milliseconds");
         }
 
-        return new(opening.Finish(new NullNode(size, readsZeroes, TimeSpan.FromTicks(latency / NanosecondsPerTick))));
+        return new(opening.Finish(new NullNode(size, readsZeroes, TimeSpan.FromTicks(latency / NanosecondsPerTick), name) { GivenOptions = given }));
     }
 }

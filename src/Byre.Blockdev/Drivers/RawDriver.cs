@@ -16,6 +16,7 @@ internal sealed class RawDriver : IBlockDriver
     /// <inheritdoc/>
     public async ValueTask<BlockNode> OpenAsync(NodeOpening opening)
     {
+        var given = opening.Options.AsJson("offset", "size");
         var options = new RawOptions
         {
             Offset = opening.Options.TakeSize("offset") ?? 0,
@@ -34,6 +35,8 @@ internal sealed class RawDriver : IBlockDriver
                 + "Give the format (raw) to have them unchecked.");
         }
 
-        return opening.Finish(RawNode.Open(file, options));
+        var node = opening.Finish(RawNode.Open(file, options));
+        node.GivenOptions = given;
+        return node;
     }
 }

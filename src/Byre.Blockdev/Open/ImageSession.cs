@@ -67,14 +67,14 @@ internal sealed class ImageSession(OpenOptions wanted)
         OptionSet options, string key, string? name, NodeSettings inherited, bool wantsImage, BackingLoopGuard guard)
     {
         var below = options.TakeBelow(key);
-        if (options.Take(key) is { } reference)
+        if (options.TakeReference(key) is { } reference)
         {
             return below.Count > 0
                 ? throw new BlockException(ErrorCode.Invalid, $"\"{key}\" is given both as the name of a node ('{reference}') and by options")
                 : Graph.Find(reference) ?? throw new BlockException(ErrorCode.NotFound, $"There is no node '{reference}' for \"{key}\"");
         }
 
-        return await OpenNodeAsync(name, below, inherited, wantsImage, guard).ConfigureAwait(false);
+        return await OpenNodeAsync(name, below, inherited, wantsImage, guard, OptionTree.Below(options.JsonValues, key)).ConfigureAwait(false);
     }
 
     /// <summary>Opens a node.</summary>
@@ -83,9 +83,11 @@ internal sealed class ImageSession(OpenOptions wanted)
     /// <param name="inherited">What it has from its parent.</param>
     /// <param name="wantsImage">It is an image of a format, which is probed where no driver is named.</param>
     /// <param name="guard">The chain it belongs to.</param>
+    /// <param name="jsonValues">How JSON wrote options that are no texts; null for nothing.</param>
     /// <returns>A node that nobody uses yet, unless the options refer to one that exists.</returns>
     public async ValueTask<BlockNode> OpenNodeAsync(
-        string? name, Dictionary<string, string> options, NodeSettings inherited, bool wantsImage, BackingLoopGuard guard)
+        string? name, Dictionary<string, string> options, NodeSettings inherited, bool wantsImage, BackingLoopGuard guard,
+        IReadOnlyDictionary<string, string>? jsonValues = null)
     {
         if (!RuntimeHelpers.TryEnsureSufficientExecutionStack())
         {
@@ -95,12 +97,19 @@ internal sealed class ImageSession(OpenOptions wanted)
         if (name is not null && FileNames.IsJson(name))
         {
             var inName = new Dictionary<string, string>(StringComparer.Ordinal);
-            OptionTree.AddJson(inName, FileNames.JsonOf(name));
+            var values = new Dictionary<string, string>(StringComparer.Ordinal);
+            OptionTree.AddJson(inName, FileNames.JsonOf(name), values);
+            foreach (var key in options.Keys)
+            {
+                values.Remove(key);
+            }
+
+            jsonValues = Merge(values, jsonValues ?? new Dictionary<string, string>(StringComparer.Ordinal));
             options = Merge(inName, options);
             name = null;
         }
 
-        var set = new OptionSet(options);
+        var set = new OptionSet(options, jsonValues);
         var given = set.Take("driver");
         var driver = given is null ? null : Find(given);
         if (driver is null && !wantsImage)
@@ -120,7 +129,7 @@ internal sealed class ImageSession(OpenOptions wanted)
     private static IBlockDriver Find(string name) =>
         DriverRegistry.Find(name) ?? throw new BlockException(ErrorCode.Invalid, $"Unknown driver '{name}'");
 
-    private static Dictionary<string, string> Merge(Dictionary<string, string> below, Dictionary<string, string> above)
+    private static Dictionary<string, string> Merge(Dictionary<string, string> below, IReadOnlyDictionary<string, string> above)
     {
         foreach (var (key, value) in above)
         {
@@ -160,7 +169,7 @@ internal sealed class ImageSession(OpenOptions wanted)
             AddName(driver.Name, given, options, childNames);
         }
 
-        var rest = new OptionSet(options);
+        var rest = new OptionSet(options, set.JsonValues);
         var opening = new NodeOpening(this, rest, inherited.With(rest), guard) { ChildNames = childNames };
         await using (opening.ConfigureAwait(false))
         {

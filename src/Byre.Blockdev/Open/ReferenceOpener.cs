@@ -17,7 +17,7 @@ internal static class ReferenceOpener
     public static async ValueTask<BlockEdge?> OpenBackingAsync(NodeOpening opening, string? name, string? format)
     {
         var below = opening.Options.TakeBelow(Backing);
-        var reference = opening.Options.Take(Backing);
+        var reference = opening.Options.TakeReference(Backing);
         if (reference is { Length: > 0 })
         {
             return await AttachExistingAsync(opening, reference, below, ChildRole.Backing, Backing).ConfigureAwait(false);
@@ -51,7 +51,7 @@ internal static class ReferenceOpener
             $"Could not open the backing file{shown} of '{image}'",
             async () =>
             {
-                var node = await opening.Session.OpenNodeAsync(target, below, opening.Settings.ForBacking, wantsImage: true, opening.Guard).ConfigureAwait(false);
+                var node = await opening.Session.OpenNodeAsync(target, below, opening.Settings.ForBacking, wantsImage: true, opening.Guard, OptionTree.Below(opening.Options.JsonValues, Backing)).ConfigureAwait(false);
                 return await opening.AttachAsync(node, ChildRole.Backing, NodeOpening.Looking, Backing).ConfigureAwait(false);
             }).ConfigureAwait(false);
     }
@@ -63,7 +63,7 @@ internal static class ReferenceOpener
     public static async ValueTask<BlockEdge> OpenDataFileAsync(NodeOpening opening, string? name)
     {
         var below = opening.Options.TakeBelow(DataFile);
-        if (opening.Options.Take(DataFile) is { } reference)
+        if (opening.Options.TakeReference(DataFile) is { } reference)
         {
             return await AttachExistingAsync(opening, reference, below, ChildRole.Data, DataFile).ConfigureAwait(false);
         }
@@ -87,7 +87,7 @@ internal static class ReferenceOpener
             $"Could not open the data file{shown} of '{image}'",
             async () =>
             {
-                var node = await opening.Session.OpenNodeAsync(target, below, opening.Settings.ForChild, wantsImage: false, opening.Guard).ConfigureAwait(false);
+                var node = await opening.Session.OpenNodeAsync(target, below, opening.Settings.ForChild, wantsImage: false, opening.Guard, OptionTree.Below(opening.Options.JsonValues, DataFile)).ConfigureAwait(false);
                 return await opening.AttachAsync(node, ChildRole.Data, permissions, DataFile).ConfigureAwait(false);
             }).ConfigureAwait(false);
     }

@@ -1,10 +1,13 @@
 using System.Globalization;
+using System.Text;
 using Byre.Nodes;
 
 namespace Byre.Blockdev.Options;
 
 /// <summary>The options of one node. A driver takes out what it knows; what is left over at the end is an error.</summary>
-internal sealed class OptionSet(Dictionary<string, string> options)
+/// <param name="options">The options; they are taken out of it.</param>
+/// <param name="jsonValues">How JSON wrote those that are no texts, or null: see <see cref="OptionTree.AddJson"/>.</param>
+internal sealed class OptionSet(Dictionary<string, string> options, IReadOnlyDictionary<string, string>? jsonValues = null)
 {
     /// <summary>Nothing is left.</summary>
     public bool IsEmpty => options.Count == 0;
@@ -12,9 +15,31 @@ internal sealed class OptionSet(Dictionary<string, string> options)
     /// <summary>What is left, for readers of their own kind.</summary>
     public IReadOnlyDictionary<string, string> Rest => options;
 
+    /// <summary>How JSON wrote what was given and is no text.</summary>
+    public IReadOnlyDictionary<string, string> JsonValues { get; } = jsonValues ?? new Dictionary<string, string>(StringComparer.Ordinal);
+
     /// <summary>Takes a text.</summary>
-    /// <returns>Null where it is not given.</returns>
-    public string? Take(string key) => options.Remove(key, out var value) ? value : null;
+    /// <returns>Null where it is not given, or null in JSON.</returns>
+    public string? Take(string key) => TakeReference(key) is { } value && JsonValues.GetValueOrDefault(key) != "null" ? value : null;
+
+    /// <summary>Takes the name of a node.</summary>
+    /// <returns>Null where it is not given; empty where it is null in JSON: there shall be none.</returns>
+    public string? TakeReference(string key) => options.Remove(key, out var value) ? value : null;
+
+    /// <summary>Some of the options as JSON writes them, those that are given; nothing is taken.</summary>
+    public Dictionary<string, string> AsJson(params ReadOnlySpan<string> keys)
+    {
+        var result = new Dictionary<string, string>(StringComparer.Ordinal);
+        foreach (var key in keys)
+        {
+            if (options.TryGetValue(key, out var value))
+            {
+                result[key] = JsonValues.GetValueOrDefault(key) ?? Quoted(value);
+            }
+        }
+
+        return result;
+    }
 
     /// <summary>Takes a text, one of those allowed.</summary>
     /// <exception cref="BlockException">It is another one.</exception>
@@ -82,6 +107,24 @@ internal sealed class OptionSet(Dictionary<string, string> options)
         {
             throw Invalid($"The {driver} driver has no option '{options.Keys.Min(StringComparer.Ordinal)}'");
         }
+    }
+
+    /// <summary>In ASCII, with capital hexadecimal digits, as QEMU's tools print it.</summary>
+    private static string Quoted(string value)
+    {
+        var text = new StringBuilder("\"");
+        foreach (var c in value)
+        {
+            text.Append(c switch
+            {
+                '"' => "\\\"",
+                '\\' => "\\\\",
+                >= ' ' and < '\x7f' => c.ToString(),
+                _ => string.Create(CultureInfo.InvariantCulture, $"\\u{(int)c:X4}"),
+            });
+        }
+
+        return text.Append('"').ToString();
     }
 
     private static BlockException Invalid(string message) => new(ErrorCode.Invalid, message);

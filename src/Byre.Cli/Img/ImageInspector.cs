@@ -26,6 +26,7 @@ internal sealed class ImageInspector(ImgContext context, bool forceShare)
         try
         {
             var options = new Dictionary<string, string>(StringComparer.Ordinal);
+            var values = new Dictionary<string, string>(StringComparer.Ordinal);
             string? path = null;
             if (imageOptions)
             {
@@ -33,7 +34,7 @@ internal sealed class ImageInspector(ImgContext context, bool forceShare)
             }
             else if (FileNames.IsJson(name))
             {
-                OptionTree.AddJson(options, FileNames.JsonOf(name));
+                OptionTree.AddJson(options, FileNames.JsonOf(name), values);
             }
             else
             {
@@ -45,7 +46,7 @@ internal sealed class ImageInspector(ImgContext context, bool forceShare)
                 throw new BlockException(ErrorCode.Invalid, $"The format is given twice: {format}, and driver={options["driver"]}");
             }
 
-            return await InspectAsync(path, options).ConfigureAwait(false);
+            return await InspectAsync(path, options, values).ConfigureAwait(false);
         }
         catch (BlockException e)
         {
@@ -53,14 +54,14 @@ internal sealed class ImageInspector(ImgContext context, bool forceShare)
         }
     }
 
-    private async ValueTask<ImageReport> InspectAsync(string? path, Dictionary<string, string> options)
+    private async ValueTask<ImageReport> InspectAsync(string? path, Dictionary<string, string> options, Dictionary<string, string> values)
     {
         if (FileOf(path, options) is { } below)
         {
             var driver = options.GetValueOrDefault("driver");
             if (below["driver"] == "nbd" && driver is null or "raw" or "qcow2" or "luks")
             {
-                return await InspectExportAsync(below, options, driver).ConfigureAwait(false);
+                return await InspectExportAsync(below, options, values, driver).ConfigureAwait(false);
             }
 
             if (driver is null or "qcow2" && await TryQcow2Async(below, mustBe: driver is not null).ConfigureAwait(false) is { } report)
@@ -74,7 +75,7 @@ internal sealed class ImageInspector(ImgContext context, bool forceShare)
             }
         }
 
-        var image = await ImageOpener.OpenAsync(Options() with { FileName = path, Options = options }, ImgImages.Reading(forceShare)).ConfigureAwait(false);
+        var image = await ImageOpener.OpenAsync(Options() with { FileName = path, Options = options, JsonValues = values }, ImgImages.Reading(forceShare)).ConfigureAwait(false);
         await using (image.ConfigureAwait(false))
         {
             return Describe(image.Node);
@@ -82,9 +83,11 @@ internal sealed class ImageInspector(ImgContext context, bool forceShare)
     }
 
     /// <summary>Looks at what lies in an NBD export, over one connection: many a server takes only one.</summary>
-    private async ValueTask<ImageReport> InspectExportAsync(Dictionary<string, string> below, Dictionary<string, string> options, string? driver)
+    private async ValueTask<ImageReport> InspectExportAsync(
+        Dictionary<string, string> below, Dictionary<string, string> options, Dictionary<string, string> values, string? driver)
     {
-        var file = await ImageOpener.OpenAsync(Options() with { Options = below }, ForMetadata()).ConfigureAwait(false);
+        var file = await ImageOpener.OpenAsync(
+            Options() with { Options = below, JsonValues = OptionTree.Below(values, "file") }, ForMetadata()).ConfigureAwait(false);
         await using (file.ConfigureAwait(false))
         {
             driver ??= FormatMagic.Probe(await FirstSectorAsync(file.Edge).ConfigureAwait(false));
@@ -96,7 +99,7 @@ internal sealed class ImageInspector(ImgContext context, bool forceShare)
             var own = options.Where(o => !o.Key.StartsWith("file.", StringComparison.Ordinal)).ToDictionary(StringComparer.Ordinal);
             own["driver"] = driver ?? "raw";
             own["file"] = file.Node.Name;
-            var image = await ImageOpener.OpenAsync(Options() with { Options = own, Graph = file.Graph }, ImgImages.Reading(forceShare)).ConfigureAwait(false);
+            var image = await ImageOpener.OpenAsync(Options() with { Options = own, JsonValues = values, Graph = file.Graph }, ImgImages.Reading(forceShare)).ConfigureAwait(false);
             await using (image.ConfigureAwait(false))
             {
                 return Describe(image.Node);
@@ -208,16 +211,18 @@ internal sealed class ImageInspector(ImgContext context, bool forceShare)
             FileName = NodeNames.Of(node),
             Format = node.DriverName,
             Length = (node.Length + Sector - 1) / Sector * Sector,
-            Occupied = node switch
-            {
-                FileNode file => file.AllocatedBytes,
-                NullNode => 0,
-                RawNode => (node.PrimaryChild?.Node as FileNode)?.AllocatedBytes,
-                _ => null,
-            },
+            Occupied = OccupiedBy(node),
             Children = children,
         };
     }
+
+    private static long? OccupiedBy(BlockNode node) => node switch
+    {
+        FileNode file => file.AllocatedBytes,
+        NullNode => 0,
+        RawNode raw => OccupiedBy(raw.PrimaryChild!.Node),
+        _ => null,
+    };
 
     private static string? FullName(string image, string backing)
     {

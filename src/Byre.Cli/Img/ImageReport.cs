@@ -39,7 +39,7 @@ internal sealed record ImageReport
     public IReadOnlyList<Qcow2BitmapInfo> Bitmaps { get; init; } = [];
 
     /// <summary>Whether it was closed properly is told: not by what lies in an NBD export without a format that knows.</summary>
-    public bool TellsOfDirt => Header is not null || (Format != "nbd" && Children.All(child => child.Report.TellsOfDirt));
+    public bool TellsOfDirt => Header is not null || (Format is not ("nbd" or "null-co" or "null-aio") && Children.All(child => child.Report.TellsOfDirt));
 
     /// <summary>The nodes below, by name.</summary>
     public IReadOnlyList<ChildReport> Children { get; init; } = [];

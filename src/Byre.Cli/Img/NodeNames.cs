@@ -2,28 +2,64 @@ using System.Globalization;
 using Byre.Filters;
 using Byre.Formats.Raw;
 using Byre.Nodes;
+using Byre.Storage;
 
 namespace Byre.Cli.Img;
 
 /// <summary>The names by which info knows nodes: one that opens the same again.</summary>
 internal static class NodeNames
 {
-    /// <summary>The name: a path; for the drivers for tests their own syntax; for a window of a file "json:{...}".</summary>
-    public static string Of(BlockNode node) => node switch
+    /// <summary>
+    /// The name: a path; for the drivers for tests their own syntax; "json:{...}" where options make the image another one.
+    /// </summary>
+    public static string Of(BlockNode node) => Plain(node) ?? "json:" + Object(node);
+
+    /// <summary>The name without options, or null where there is none.</summary>
+    private static string? Plain(BlockNode node) => node switch
     {
+        { GivenOptions.Count: > 0 } => null,
         BlkdebugNode { ConfigName: { } config } debug => $"blkdebug:{config}:{Of(debug.PrimaryChild!.Node)}",
         BlkverifyNode verify => $"blkverify:{Of(verify.PrimaryChild!.Node)}:{Of(verify.Children[0].Node)}",
-        RawNode { Options: { Offset: not 0 } or { Size: not null } } raw => Window(raw),
-        RawNode raw => Of(raw.PrimaryChild!.Node),
+        NullNode => $"{node.DriverName}://",
+        RawNode { Options: { Offset: not 0 } or { Size: not null } } => null,
+        RawNode raw => Plain(raw.PrimaryChild!.Node),
         _ => node.FileName,
     };
 
-    private static string Window(RawNode raw)
+    /// <summary>The options that open it again; members are in the order in which QEMU's tools come to print them.</summary>
+    private static string Object(BlockNode node)
     {
-        // Members in the order in which QEMU's tools come to print them.
-        var offset = raw.Options.Offset == 0 ? "" : string.Create(CultureInfo.InvariantCulture, $"\"offset\": \"{raw.Options.Offset}\", ");
-        var size = raw.Options.Size is { } bytes ? string.Create(CultureInfo.InvariantCulture, $", \"size\": \"{bytes}\"") : "";
-        var file = raw.PrimaryChild!.Node;
-        return $"json:{{{offset}\"driver\": \"raw\"{size}, \"file\": {{\"driver\": \"{file.DriverName}\", \"filename\": {JsonText.Quoted(Of(file))}}}}}";
+        var members = new List<string>();
+        foreach (var key in (ReadOnlySpan<string>)["read-zeroes", "offset", "driver", "size"])
+        {
+            if (key == "driver")
+            {
+                members.Add($"\"driver\": \"{node.DriverName}\"");
+            }
+            else if (Given(node, key) is { } value)
+            {
+                members.Add($"\"{key}\": {value}");
+            }
+        }
+
+        if (node is RawNode raw)
+        {
+            members.Add($"\"file\": {Object(raw.PrimaryChild!.Node)}");
+        }
+        else if (node is not NullNode)
+        {
+            members.Add($"\"filename\": {JsonText.Quoted(Of(node))}");
+        }
+
+        return $"{{{string.Join(", ", members)}}}";
     }
+
+    /// <summary>An option as it was given, or as it holds for a node that was not opened by options.</summary>
+    private static string? Given(BlockNode node, string key) => node.GivenOptions.GetValueOrDefault(key) ?? (key, node) switch
+    {
+        (_, { GivenOptions.Count: > 0 }) => null,
+        ("offset", RawNode { Options.Offset: not 0 and var offset }) => offset.ToString(CultureInfo.InvariantCulture),
+        ("size", RawNode { Options.Size: { } size }) => size.ToString(CultureInfo.InvariantCulture),
+        _ => null,
+    };
 }

@@ -6,12 +6,13 @@ namespace Byre.Storage;
 /// <param name="length">Bytes; QEMU's default is 1 GiB.</param>
 /// <param name="readZeroes">Reads give zeroes and extents say zero.</param>
 /// <param name="latency">How long each request takes.</param>
-public sealed class NullNode(long length, bool readZeroes = true, TimeSpan latency = default) : BlockNode
+/// <param name="driver">QEMU's name of it: null-co, or null-aio, which is the same here.</param>
+public sealed class NullNode(long length, bool readZeroes = true, TimeSpan latency = default, string driver = "null-co") : BlockNode
 {
     private long length = length;
 
     /// <inheritdoc/>
-    public override string DriverName => "null-co";
+    public override string DriverName => driver;
 
     /// <inheritdoc/>
     public override long Length => Volatile.Read(ref length);

@@ -35,6 +35,16 @@ public sealed class OptionTreeTests
         Assert.Equal(expected, Show(options));
     }
 
+    [Fact]
+    public void What_is_no_text_in_json_is_told_apart()
+    {
+        var options = new Dictionary<string, string>();
+        var values = new Dictionary<string, string> { ["text"] = "5", ["kept"] = "1" };
+        OptionTree.AddJson(options, "{'a':{'n':1024,'m':1.5e3,'x':1.5},'t':true,'f':false,'z':null,'text':'7','l':[1,'2']}", values);
+        Assert.Equal("a.m=1500;a.n=1024;a.x=1.5;f=off;l.0=1;l.1=2;t=on;text=7;z=", Show(options));
+        Assert.Equal("a.m=1500;a.n=1024;a.x=1.5;f=false;kept=1;l.0=1;t=true;z=null", Show(values));
+    }
+
     [Theory]
     [InlineData("[]")]
     [InlineData("{'a':")]
