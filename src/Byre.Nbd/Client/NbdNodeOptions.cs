@@ -24,7 +24,8 @@ public sealed record NbdNodeOptions
     /// <summary>
     /// How long requests wait for a lost connection to be made again, and are then sent again; without a new connection they
     /// fail. Zero: what was sent and not answered fails at once (reads go on over other connections, if there are any), and
-    /// later requests try once to connect. What was written and not flushed may be lost with the server; nobody is told.
+    /// later requests try once to connect. The time begins when the loss is noticed: where callers wait for replies themselves
+    /// (<see cref="Blocking"/>) that is by the next request. What was written and not flushed may be lost with the server; nobody is told.
     /// </summary>
     public TimeSpan ReconnectDelay { get; init; }
 
