@@ -147,7 +147,7 @@ public sealed class Qcow2Node : BlockNode, IBackedNode, IKnownZero, IImageCheck,
 
     /// <inheritdoc/>
     public override ValueTask<bool> TryWriteZeroesAsync(long offset, long length, WriteFlags flags) =>
-        requests.TryWriteZeroesAsync(offset, length, (flags & WriteFlags.MayUnmap) != 0);
+        requests.TryWriteZeroesAsync(offset, length, flags);
 
     /// <inheritdoc/>
     public override ValueTask DiscardAsync(long offset, long length) => requests.DiscardAsync(offset, length);

@@ -102,14 +102,15 @@ internal sealed class GuestRequests(
     }
 
     /// <summary>Makes a range read as zeroes; false where its zeroes must be written as data.</summary>
-    public async ValueTask<bool> TryWriteZeroesAsync(long offset, long length, bool mayUnmap)
+    public async ValueTask<bool> TryWriteZeroesAsync(long offset, long length, WriteFlags flags)
     {
         await preparation.RunAsync(keepAllZero: true).ConfigureAwait(false);
         var epoch = epochs.Enter();
         bool done;
         try
         {
-            done = await zeroes.TryZeroAsync(offset, length, mayUnmap).ConfigureAwait(false);
+            done = await zeroes.TryZeroAsync(
+                offset, length, (flags & WriteFlags.MayUnmap) != 0, (flags & WriteFlags.NoFallback) != 0).ConfigureAwait(false);
         }
         finally
         {

@@ -16,9 +16,14 @@ internal sealed class ZeroAndDiscard(
     Qcow2OpenOptions options,
     Func<long> imageLength)
 {
-    /// <summary>Makes a range read as zeroes without writing them.</summary>
+    /// <summary>Makes a range read as zeroes without writing them; in a part of a compressed cluster they are written.</summary>
+    /// <param name="guest">Where it begins.</param>
+    /// <param name="length">Its length.</param>
+    /// <param name="mayUnmap">The space may go.</param>
+    /// <param name="fast">No data is written: not in a part of a compressed cluster either.</param>
     /// <returns>False where zeroes must be written.</returns>
-    public async ValueTask<bool> TryZeroAsync(long guest, long length, bool mayUnmap)
+    /// <exception cref="BlockException"><see cref="ErrorCode.NotSupported"/> with <paramref name="fast"/>, where the raw data file cannot.</exception>
+    public async ValueTask<bool> TryZeroAsync(long guest, long length, bool mayUnmap, bool fast = false)
     {
         var end = guest + length;
         var whole = end == imageLength() ? Up(end) : end;
@@ -50,17 +55,30 @@ internal sealed class ZeroAndDiscard(
             return true;
         }
 
+        if (fast && (await CutsCompressedAsync(guest).ConfigureAwait(false) || await CutsCompressedAsync(whole).ConfigureAwait(false)))
+        {
+            return false;
+        }
+
         if (isRawData)
         {
             var there = Math.Min(end, dataFile!.Length);
             if (guest < there || dataFile.Node.GrowsOnWrite)
             {
-                await dataFile.WriteZeroesAsync(guest, end - guest, mayUnmap ? WriteFlags.MayUnmap : WriteFlags.None).ConfigureAwait(false);
+                var flags = (mayUnmap ? WriteFlags.MayUnmap : WriteFlags.None) | (fast ? WriteFlags.NoFallback : WriteFlags.None);
+                await dataFile.WriteZeroesAsync(guest, end - guest, flags).ConfigureAwait(false);
             }
         }
 
         await ChangeAsync(guest, whole, (at, stop) => FlagZeroAsync(at, stop, mayUnmap), flagsZero: true).ConfigureAwait(false);
         return true;
+    }
+
+    /// <summary>The place, where a range begins or ends, lies inside of a compressed cluster, which would be written anew.</summary>
+    private async ValueTask<bool> CutsCompressedAsync(long at)
+    {
+        var cluster = at & -map.ClusterSize;
+        return cluster != at && (await map.EntriesAsync(cluster, 1).ConfigureAwait(false))[0].IsCompressed;
     }
 
     /// <summary>All of a range reads as zeroes, by what the tables of this layer and of those below say.</summary>
