@@ -68,7 +68,7 @@ internal sealed record ServedExport
     /// <exception cref="ImgFailure">A value is not valid.</exception>
     public static ServedExport Parse(string text, ServedExport common)
     {
-        var export = common;
+        var export = common with { Format = null };
         var options = new Dictionary<string, string>(StringComparer.Ordinal);
         var bitmaps = new List<string>();
         foreach (var (key, given) in OptionTree.ParseList(text))
@@ -100,7 +100,9 @@ internal sealed record ServedExport
             throw new ImgFailure($"--export '{text}' names no image: 'file=NAME', or options of its drivers, are missing");
         }
 
-        return (export with { Options = options, Bitmaps = bitmaps.Distinct().ToList() }).Checked();
+        // Who names the driver has said all about the format.
+        var format = export.Format ?? (options.ContainsKey("driver") ? null : common.Format);
+        return (export with { Format = format, Options = options, Bitmaps = bitmaps.Distinct().ToList() }).Checked();
 
         ServedExport AddBitmap(string name)
         {

@@ -21,12 +21,12 @@ public sealed class ServeBeyondTests : IDisposable
         await MakeImagesAsync();
         await using var server = await StartAsync(
             "-t", "-e", "0", "-f", "raw", "-x", "own", "-D", "the file itself", "--export", "name=layers,file=top.q,format=qcow2,description=two layers,bitmap=b,allocation-depth=on",
-            "--export", "name=window,driver=raw,offset=1M,size=1M,file.driver=file,file.filename=b.raw,read-only=on",
+            "--export", "name=driven,driver=qcow2,file.filename=base.q,read-only=on", "--export", "name=window,driver=raw,offset=1M,size=1M,file.driver=file,file.filename=b.raw,read-only=on",
             "--export", "name=part,file=b.raw,format=raw,offset=2M,size=64k,read-only=on", "--export", "name=passing,file=base.q,format=qcow2,temporary=on", "a.raw");
 
         var list = await RunAsync("qemu-nbd", "-L", "-k", server.Socket);
         Assert.Equal(
-            ["exports available: 5", " export: 'own'", "  description: the file itself", " export: 'layers'", "  description: two layers", " export: 'window'", " export: 'part'", " export: 'passing'"],
+            ["exports available: 6", " export: 'own'", "  description: the file itself", " export: 'layers'", "  description: two layers", " export: 'driven'", " export: 'window'", " export: 'part'", " export: 'passing'"],
             list.Split('\n').Where(l => l.StartsWith("exports", StringComparison.Ordinal) || l.Contains("export:", StringComparison.Ordinal) || l.Contains("description:", StringComparison.Ordinal)));
         Assert.Equal("65536\n", await RunAsync("nbdinfo", "--size", server.Uri("part")));
         Assert.Contains("dirty", await RunAsync("nbdinfo", "--map=qemu:dirty-bitmap:b", server.Uri("layers")), StringComparison.Ordinal);
