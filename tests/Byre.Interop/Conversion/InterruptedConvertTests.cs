@@ -1,8 +1,6 @@
-using System.Diagnostics;
-using System.Globalization;
-using System.Text.RegularExpressions;
 using Byre.Interop.Check;
 using Byre.Interop.Img;
+using Byre.Interop.Signals;
 
 namespace Byre.Interop.Conversion;
 
@@ -10,10 +8,6 @@ namespace Byre.Interop.Conversion;
 public sealed class InterruptedConvertTests : IDisposable
 {
     private const int Length = 64 << 20;
-
-    // Starts a program with the default disposition of signals, whatever this process inherited; prints the program's process
-    // id, and at its end the wait status as the system gives it.
-    private const string Starter = "$SIG{$_}='DEFAULT' for qw(INT TERM HUP); $|=1; $p=fork; if(!$p){exec @ARGV} print \"$p\\n\"; waitpid $p,0; print \"$?\\n\"";
 
     private readonly string directory = Directory.CreateTempSubdirectory("byre-interrupted-").FullName;
     private readonly string source;
@@ -29,9 +23,9 @@ public sealed class InterruptedConvertTests : IDisposable
     public void Dispose() => Directory.Delete(directory, recursive: true);
 
     [Theory]
-    [InlineData(2, "qcow2")]
-    [InlineData(15, "qcow2")]
-    [InlineData(1, "raw")]
+    [InlineData(SignalledProgram.Interrupt, "qcow2")]
+    [InlineData(SignalledProgram.Terminate, "qcow2")]
+    [InlineData(SignalledProgram.Hangup, "raw")]
     public async Task A_signal_ends_it_as_that_signal_does_and_removes_the_target(int signal, string format)
     {
         var (status, errors) = await InterruptAsync(signal, "-O", format);
@@ -44,8 +38,8 @@ public sealed class InterruptedConvertTests : IDisposable
     public async Task A_file_that_was_there_before_stays_as_an_empty_one()
     {
         File.WriteAllBytes(At("target"), new byte[1000]);
-        var (status, _) = await InterruptAsync(15, "-O", "qcow2");
-        Assert.Equal(15, status);
+        var (status, _) = await InterruptAsync(SignalledProgram.Terminate, "-O", "qcow2");
+        Assert.Equal(SignalledProgram.Terminate, status);
         Assert.Equal(0, new FileInfo(At("target")).Length);
     }
 
@@ -53,8 +47,8 @@ public sealed class InterruptedConvertTests : IDisposable
     public async Task A_target_that_is_not_created_stays_as_it_is()
     {
         File.WriteAllBytes(At("target"), new byte[Length]);
-        var (status, _) = await InterruptAsync(2, "-n", "-O", "raw");
-        Assert.Equal(2, status);
+        var (status, _) = await InterruptAsync(SignalledProgram.Interrupt, "-n", "-O", "raw");
+        Assert.Equal(SignalledProgram.Interrupt, status);
         Assert.Equal(Length, new FileInfo(At("target")).Length);
     }
 
@@ -64,8 +58,8 @@ public sealed class InterruptedConvertTests : IDisposable
     [InlineData("cluster_size=2M,lazy_refcounts=on,compression_type=zstd")]
     public async Task Killed_it_leaves_an_image_that_nobody_takes_for_a_whole_one(string options)
     {
-        var (status, _) = await InterruptAsync(9, "-O", "qcow2", "-o", $"compat=1.1{(options.Length > 0 ? "," : "")}{options}");
-        Assert.Equal(9, status);
+        var (status, _) = await InterruptAsync(SignalledProgram.Kill, "-O", "qcow2", "-o", $"compat=1.1{(options.Length > 0 ? "," : "")}{options}");
+        Assert.Equal(SignalledProgram.Kill, status);
         Assert.True(new FileInfo(At("target")).Length > 0);
         var theirs = QemuImg.Run("qemu-img", "info", At("target"));
         Assert.Equal(1, theirs.Status);
@@ -94,39 +88,34 @@ public sealed class InterruptedConvertTests : IDisposable
     [Fact]
     public async Task A_data_file_made_for_the_target_goes_with_it()
     {
-        var (status, _) = await InterruptAsync(2, "-O", "qcow2", "-o", $"data_file={At("data")}");
-        Assert.Equal(2, status);
+        var (status, _) = await InterruptAsync(SignalledProgram.Interrupt, "-O", "qcow2", "-o", $"data_file={At("data")}");
+        Assert.Equal(SignalledProgram.Interrupt, status);
         Assert.Equal([source], Directory.GetFiles(directory));
     }
 
     private async Task<(int Status, string Errors)> InterruptAsync(int signal, params string[] options)
     {
         var program = Path.Combine(AppContext.BaseDirectory, "Byre.Cli");
-        var start = new ProcessStartInfo("perl", ["-e", Starter, program, "convert", "-p", "-r", "4M", "-f", "raw", .. options, source, At("target")])
-        {
-            RedirectStandardError = true, RedirectStandardOutput = true,
-        };
-        using var process = Process.Start(start)!;
-        var errors = process.StandardError.ReadToEndAsync();
-        var id = await process.StandardOutput.ReadLineAsync();
+        using var convert = await SignalledProgram.StartAsync(
+            directory, program, ["convert", "-p", "-r", "4M", "-f", "raw", .. options, source, At("target")]);
         var percent = new char[1];
         var seen = new System.Text.StringBuilder();
 
         // -p tells when something has been written.
-        while (!seen.ToString().Contains("    (1", StringComparison.Ordinal) && await process.StandardOutput.ReadAsync(percent.AsMemory()) > 0)
+        while (!seen.ToString().Contains("    (1", StringComparison.Ordinal) && await convert.Output.ReadAsync(percent.AsMemory()) > 0)
         {
             seen.Append(percent[0]);
         }
 
-        Assert.True(File.Exists(At("target")), seen.ToString() + (process.HasExited ? await errors : ""));
-        using (var kill = Process.Start("kill", [string.Create(CultureInfo.InvariantCulture, $"-{signal}"), id!]))
+        if (!File.Exists(At("target")))
         {
-            await kill.WaitForExitAsync();
+            await convert.SignalAsync(SignalledProgram.Kill);
+            Assert.Fail($"nothing is written: {seen}{await convert.Errors}");
         }
 
-        var rest = await process.StandardOutput.ReadToEndAsync();
-        await process.WaitForExitAsync();
-        return (int.Parse(Regex.Match(rest, @"(\d+)\n\z").Groups[1].Value, CultureInfo.InvariantCulture), await errors);
+        await convert.SignalAsync(signal);
+        var (status, _) = await convert.EndAsync();
+        return (status, await convert.Errors);
     }
 
     private string At(string name) => Path.Combine(directory, name);

@@ -1,24 +1,20 @@
 using System.Diagnostics;
-using System.Globalization;
-using System.Text.RegularExpressions;
 using Byre.Interop.Check;
+using Byre.Interop.Signals;
 
 namespace Byre.Interop.Copy;
 
 /// <summary>A copy that is told to end while it waits for a pipe: how it ends, and what it leaves.</summary>
 public sealed class CopyInterruptedTests : IDisposable
 {
-    // As in InterruptedConvertTests: prints the program's process id, and at its end the wait status as the system gives it.
-    private const string Starter = "$SIG{$_}='DEFAULT' for qw(INT TERM HUP PIPE); $|=1; $p=fork; if(!$p){exec @ARGV} print \"$p\\n\"; waitpid $p,0; print \"$?\\n\"";
-
     private readonly string directory = Directory.CreateTempSubdirectory("byre-copy-interrupted-").FullName;
 
     public void Dispose() => Directory.Delete(directory, recursive: true);
 
     [Theory]
-    [InlineData(2)]
-    [InlineData(15)]
-    [InlineData(1)]
+    [InlineData(SignalledProgram.Interrupt)]
+    [InlineData(SignalledProgram.Terminate)]
+    [InlineData(SignalledProgram.Hangup)]
     public async Task A_signal_ends_it_as_that_signal_does_and_removes_the_target(int signal)
     {
         var (status, errors) = await InterruptAsync(signal);
@@ -31,8 +27,8 @@ public sealed class CopyInterruptedTests : IDisposable
     public async Task A_file_that_was_there_before_stays_as_an_empty_one()
     {
         File.WriteAllBytes(At("target"), new byte[1000]);
-        var (status, _) = await InterruptAsync(15);
-        Assert.Equal(15, status);
+        var (status, _) = await InterruptAsync(SignalledProgram.Terminate);
+        Assert.Equal(SignalledProgram.Terminate, status);
         Assert.Equal(0, new FileInfo(At("target")).Length);
     }
 
@@ -40,13 +36,7 @@ public sealed class CopyInterruptedTests : IDisposable
     {
         Assert.Equal(0, QemuImg.Run("mkfifo", At("fifo")).Status);
         var program = Path.Combine(AppContext.BaseDirectory, "Byre.Cli");
-        var start = new ProcessStartInfo("perl", ["-e", Starter, program, "copy", "--request-size=65536", At("fifo"), At("target")])
-        {
-            RedirectStandardError = true, RedirectStandardOutput = true,
-        };
-        using var process = Process.Start(start)!;
-        var errors = process.StandardError.ReadToEndAsync();
-        var id = await process.StandardOutput.ReadLineAsync();
+        using var copy = await SignalledProgram.StartAsync(directory, program, "copy", "--request-size=65536", At("fifo"), At("target"));
         await using var pipe = new FileStream(At("fifo"), FileMode.Open, FileAccess.Write); // waits for the reader
         var bytes = new byte[1 << 20];
         new Random(1).NextBytes(bytes);
@@ -59,14 +49,9 @@ public sealed class CopyInterruptedTests : IDisposable
         }
 
         Assert.Equal(bytes.Length, new FileInfo(At("target")).Length);
-        using (var kill = Process.Start("kill", [string.Create(CultureInfo.InvariantCulture, $"-{signal}"), id!]))
-        {
-            await kill.WaitForExitAsync();
-        }
-
-        var rest = await process.StandardOutput.ReadToEndAsync();
-        await process.WaitForExitAsync();
-        return (int.Parse(Regex.Match(rest, @"(\d+)\n\z").Groups[1].Value, CultureInfo.InvariantCulture), await errors);
+        await copy.SignalAsync(signal);
+        var (status, _) = await copy.EndAsync();
+        return (status, await copy.Errors);
     }
 
     private string At(string name) => Path.Combine(directory, name);

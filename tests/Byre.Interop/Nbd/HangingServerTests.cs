@@ -1,20 +1,13 @@
 using System.Diagnostics;
-using System.Globalization;
 using System.Net.Sockets;
 using System.Text.RegularExpressions;
-using Byre.TestTools;
+using Byre.Interop.Signals;
 
 namespace Byre.Interop.Nbd;
 
 /// <summary>Every tool that uses a server ends by a signal while the server does not answer: as that signal ends a program, and soon.</summary>
 public sealed partial class HangingServerTests : IDisposable
 {
-    // As in InterruptedConvertTests: prints the program's process id, and at its end the wait status as the system gives it.
-    private const string Starter = "$SIG{$_}='DEFAULT' for qw(INT TERM HUP PIPE); $|=1; $p=fork; if(!$p){exec @ARGV} print \"$p\\n\"; waitpid $p,0; print \"$?\\n\"";
-
-    private const int Interrupt = 2;
-    private const int Terminate = 15;
-
     // The tools give themselves a second to clean up; the rest is for a machine with other work. The server hangs longer.
     private static readonly TimeSpan Soon = TimeSpan.FromSeconds(20);
     private static readonly TimeSpan Patience = TimeSpan.FromMinutes(1);
@@ -81,26 +74,19 @@ public sealed partial class HangingServerTests : IDisposable
     private static partial Regex Request();
 
     private Task WithBothSignalsAsync(Func<string, int, Task> test) => Task.WhenAll(
-        new[] { Interrupt, Terminate }.Select(signal => test(Directory.CreateDirectory(Path.Combine(folder, $"{signal}")).FullName, signal)));
+        new[] { SignalledProgram.Interrupt, SignalledProgram.Terminate }.Select(signal => test(Directory.CreateDirectory(Path.Combine(folder, $"{signal}")).FullName, signal)));
 
     private static async Task InterruptAsync(string command, string place, string socket, int signal, Func<Task> untilItWaits)
     {
         await File.WriteAllBytesAsync(Path.Combine(place, "source"), [.. Enumerable.Range(0, 1 << 20).Select(i => (byte)(i % 251))]);
         var program = Path.Combine(AppContext.BaseDirectory, "Byre.Cli");
         var words = $"exec {program} {command.Replace("URI", $"'nbd+unix:///?socket={socket}'", StringComparison.Ordinal)}";
-        var start = new ProcessStartInfo("perl", ["-e", Starter, "bash", "-c", words])
-        {
-            WorkingDirectory = place, RedirectStandardError = true, RedirectStandardOutput = true, RedirectStandardInput = true,
-        };
-        using var process = Process.Start(start)!;
-        process.StandardInput.Close();
-        var errors = process.StandardError.ReadToEndAsync();
-        var id = await process.StandardOutput.ReadLineAsync();
-        var rest = process.StandardOutput.ReadToEndAsync();
+        using var tool = await SignalledProgram.StartAsync(place, "bash", "-c", words);
+        var end = tool.EndAsync();
         var waits = untilItWaits();
-        if (await Task.WhenAny(waits, rest) == rest)
+        if (await Task.WhenAny(waits, end) == end)
         {
-            Assert.Fail($"'{command}' ended before it had to wait: {await rest}{await errors}");
+            Assert.Fail($"'{command}' ended before it had to wait: {await end}{await tool.Errors}");
         }
 
         try
@@ -110,17 +96,17 @@ public sealed partial class HangingServerTests : IDisposable
         }
         catch
         {
-            await ExternalTool.RunAsync("kill", "/", "-KILL", id!);
+            await tool.SignalAsync(SignalledProgram.Kill);
             throw;
         }
 
         var clock = Stopwatch.StartNew();
-        await ExternalTool.RunAsync("kill", "/", string.Create(CultureInfo.InvariantCulture, $"-{signal}"), id!);
-        var status = await rest;
+        await tool.SignalAsync(signal);
+        var (status, _) = await end;
         var took = clock.Elapsed;
-        Assert.Equal($"{signal}", status.TrimEnd().Split('\n')[^1]); // a shell makes 128 + signal of it
+        Assert.Equal(signal, status); // a shell makes 128 + signal of it
         Assert.True(took < Soon, $"'{command}' took {took} to end");
         Assert.False(File.Exists(Path.Combine(place, "target")), "the target is left");
-        Assert.True((await errors).Split('\n').Length <= 2, await errors);
+        Assert.True((await tool.Errors).Split('\n').Length <= 2, await tool.Errors);
     }
 }
