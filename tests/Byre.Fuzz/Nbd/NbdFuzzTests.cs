@@ -18,7 +18,6 @@ namespace Byre.Fuzz.Nbd;
 public sealed class NbdFuzzTests : IAsyncLifetime
 {
     private const int Size = 1 << 20;
-    private const int Seeds = 400;
 
     // The mean of all sessions is a tenth of this, so that a single allocation of what a peer says it has shows.
     private const long MostAllocated = 1 << 20;
@@ -27,11 +26,9 @@ public sealed class NbdFuzzTests : IAsyncLifetime
 
     private readonly string folder = Directory.CreateTempSubdirectory("byre-nbdfuzz-").FullName;
     private readonly ConcurrentQueue<string> log = new();
+    private readonly FuzzSessions sessions = new(MostAllocated);
     private NbdServer server = null!;
     private BlockEdge edge = null!;
-    private volatile bool hangs;
-
-    private static int First => int.TryParse(Environment.GetEnvironmentVariable("BYRE_SEED"), CultureInfo.InvariantCulture, out var seed) ? seed : 0;
 
     public Task InitializeAsync()
     {
@@ -47,7 +44,7 @@ public sealed class NbdFuzzTests : IAsyncLifetime
 
     public async Task DisposeAsync()
     {
-        if (!hangs)
+        if (!sessions.Hangs)
         {
             await Task.Run(async () => await server.DisposeAsync()).WaitAsync(Limit);
             await edge.DisposeAsync();
@@ -60,7 +57,7 @@ public sealed class NbdFuzzTests : IAsyncLifetime
     [Fact]
     public async Task A_server_bears_damaged_clients()
     {
-        await ForSeedsAsync(async seed =>
+        await sessions.ForSeedsAsync(async seed =>
         {
             var random = new Random(seed);
             var session = new ClientSession(random, Size);
@@ -70,7 +67,7 @@ public sealed class NbdFuzzTests : IAsyncLifetime
             using (ours)
             {
                 server.Accept(theirs);
-                await OnThread(() => Play(ours, damaged));
+                await FuzzSessions.OnThread(() => Play(ours, damaged));
             }
         });
 
@@ -89,13 +86,13 @@ public sealed class NbdFuzzTests : IAsyncLifetime
     [Fact]
     public async Task A_server_understands_sessions_that_are_not_damaged()
     {
-        for (var seed = First; seed < First + 100; seed++)
+        for (var seed = FuzzSessions.First; seed < FuzzSessions.First + 100; seed++)
         {
             var (ours, theirs) = SocketChannel.CreatePair();
             using (ours)
             {
                 server.Accept(theirs);
-                await EndsAsync(seed, OnThread(() => Play(ours, new ClientSession(new Random(seed), Size).Make())));
+                await sessions.EndsAsync(seed, FuzzSessions.OnThread(() => Play(ours, new ClientSession(new Random(seed), Size).Make())));
             }
         }
 
@@ -107,7 +104,7 @@ public sealed class NbdFuzzTests : IAsyncLifetime
     [Fact]
     public async Task A_client_bears_damaged_servers()
     {
-        await ForSeedsAsync(async seed =>
+        await sessions.ForSeedsAsync(async seed =>
         {
             var path = Path.Combine(folder, string.Create(CultureInfo.InvariantCulture, $"d{seed}"));
             using var damage = new DamagingServer(path, server, seed);
@@ -126,42 +123,9 @@ public sealed class NbdFuzzTests : IAsyncLifetime
         });
     }
 
-    /// <summary>Eight at a time: most of their time is waiting.</summary>
-    private async Task ForSeedsAsync(Func<int, Task> run)
-    {
-        var next = First - 1;
-        var before = GC.GetTotalAllocatedBytes();
-        await Task.WhenAll(Enumerable.Range(0, 8).Select(async _ =>
-        {
-            for (int seed; !hangs && (seed = Interlocked.Increment(ref next)) < First + Seeds;)
-            {
-                await EndsAsync(seed, OnThread(() => run(seed).GetAwaiter().GetResult()));
-            }
-        }));
-        var each = (GC.GetTotalAllocatedBytes() - before) / Seeds;
-        Assert.True(each < MostAllocated, $"a session has {each} bytes allocated");
-    }
-
-    /// <summary>
-    /// Waits for a session, which has a thread of its own: one that loops without end is left to itself, and fails by name.
-    /// </summary>
-    private async Task EndsAsync(int seed, Task session)
-    {
-        if (await Task.WhenAny(session, Task.Delay(Limit)) != session)
-        {
-            hangs = true;
-            Assert.Fail($"seed {seed}: no end after {Limit.TotalSeconds} seconds");
-        }
-
-        await session;
-    }
-
-    private static Task OnThread(Action action) =>
-        Task.Factory.StartNew(action, CancellationToken.None, TaskCreationOptions.LongRunning, TaskScheduler.Default);
-
     private static void Play(SocketChannel channel, byte[] bytes)
     {
-        var reading = OnThread(() =>
+        var reading = FuzzSessions.OnThread(() =>
         {
             var buffer = new byte[64 << 10];
             try
