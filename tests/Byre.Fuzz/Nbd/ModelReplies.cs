@@ -63,8 +63,10 @@ internal sealed class ModelReplies(Random random, ModelDisk disk, NbdHeaderStyle
     }
 
     /// <summary>Damages what a client can see to be damaged: it cannot see other bytes of data, other flags, or a cookie of another request.</summary>
-    public void Damage()
+    /// <returns>The client must see it: some request must fail for it.</returns>
+    public bool Damage()
     {
+        var (mustShow, mayHide) = (false, false);
         for (var count = random.Next(1, 4); count > 0; count--)
         {
             var at = random.Next(chunks.Count);
@@ -74,37 +76,46 @@ internal sealed class ModelReplies(Random random, ModelDisk disk, NbdHeaderStyle
                     chunks.RemoveAt(at);
                     if (chunks.Count == 0)
                     {
-                        return;
+                        return true;
                     }
 
+                    mustShow |= !mayHide;
                     break;
                 case 1:
-                    chunks.Insert(random.Next(at, chunks.Count) + 1, chunks[at]); // an end that came early would be an answer
+                    var place = random.Next(at, chunks.Count) + 1; // an end that came early would be an answer
+                    mayHide |= place == chunks.Count; // behind everything that anybody waits for
+                    mustShow |= !mayHide && !chunks[at].IsError;
+                    chunks.Insert(place, chunks[at]);
                     break;
                 case 2:
                     var noise = new byte[random.Next(1, 40)];
                     random.NextBytes(noise);
-                    chunks.Insert(at, new Chunk(noise, false, true) { Numbers = [(0, 1)] });
+                    chunks.Insert(at, new Chunk(noise, false, true) { Numbers = [] });
+                    mustShow |= !mayHide;
                     break;
                 case 3:
                     chunks[at] = chunks[at] with { Bytes = chunks[at].Bytes[..random.Next(chunks[at].Bytes.Length)], Numbers = [] };
                     chunks.RemoveRange(at + 1, chunks.Count - at - 1);
-                    return;
+                    return mustShow || !mayHide;
                 default:
-                    DamageNumber(chunks[at]);
+                    mustShow |= DamageNumber(chunks[at]) && !mayHide;
                     break;
             }
         }
+
+        return mustShow;
     }
 
     /// <summary>All of it, as it is sent.</summary>
     public byte[] ToBytes() => [.. chunks.SelectMany(chunk => chunk.Bytes)];
 
-    private void DamageNumber(Chunk chunk)
+    /// <summary>Changes a number.</summary>
+    /// <returns>No client may take it for right.</returns>
+    private bool DamageNumber(Chunk chunk)
     {
         if (chunk.Numbers.Count == 0)
         {
-            return;
+            return false;
         }
 
         var (at, width) = chunk.Numbers[random.Next(chunk.Numbers.Count)];
@@ -112,9 +123,10 @@ internal sealed class ModelReplies(Random random, ModelDisk disk, NbdHeaderStyle
         if (chunk.Extents.Contains(at))
         {
             number[^1] ^= 1; // no multiple of a block any more; another multiple would be an answer, too
-            return;
+            return true;
         }
 
+        ReadOnlySpan<byte> before = [.. number];
         Span<byte> bytes = stackalloc byte[8];
         switch (random.Next(4))
         {
@@ -137,6 +149,8 @@ internal sealed class ModelReplies(Random random, ModelDisk disk, NbdHeaderStyle
         {
             number[0] |= 0x80; // of no request
         }
+
+        return !before.SequenceEqual(number) && !chunk.Vague.Contains(at);
     }
 
     private Chunk Simple(in NbdRequestHeader request, NbdError error, ReadOnlySpan<byte> data)
@@ -146,7 +160,11 @@ internal sealed class ModelReplies(Random random, ModelDisk disk, NbdHeaderStyle
         data.CopyTo(bytes.AsSpan(NbdReplyHeader.SimpleSize));
 
         // An error that is none any more is a success to any client.
-        return new Chunk(bytes, error != NbdError.None, true) { Numbers = error == NbdError.None ? [(0, 4), (4, 4), (Cookie, 8)] : [(0, 4), (Cookie, 8)] };
+        return new Chunk(bytes, error != NbdError.None, true)
+        {
+            Numbers = error == NbdError.None ? [(0, 4), (4, 4), (Cookie, 8)] : [(0, 4), (Cookie, 8)],
+            Vague = [4],
+        };
     }
 
     private Chunk Head(in NbdRequestHeader request, NbdReplyType type, ReadOnlySpan<byte> payload = default, params ReadOnlySpan<(int At, int Width)> numbers)
@@ -156,11 +174,12 @@ internal sealed class ModelReplies(Random random, ModelDisk disk, NbdHeaderStyle
         var header = NbdReplyHeader.Chunk(style, NbdReplyFlags.None, type, request, (ulong)payload.Length);
         header.Write(bytes);
         payload.CopyTo(bytes.AsSpan(size));
-        var chunk = new Chunk(bytes, header.IsError, false) { Numbers = [(0, 4), (4, 2), (6, 2), (Cookie, 8)], IsEmpty = payload.IsEmpty };
+        var chunk = new Chunk(bytes, header.IsError, false) { Numbers = [(0, 4), (4, 2), (6, 2), (Cookie, 8)], Vague = [4, 6], IsEmpty = payload.IsEmpty };
         chunk.Numbers.AddRange(style == NbdHeaderStyle.Extended ? [(16, 8), (24, 8)] : [(16, 4)]);
         foreach (var (at, width) in numbers)
         {
             chunk.Numbers.Add((size + at, width));
+            chunk.Vague.AddRange(header.IsError ? [size + at] : []);
         }
 
         return chunk;
@@ -262,6 +281,9 @@ internal sealed class ModelReplies(Random random, ModelDisk disk, NbdHeaderStyle
 
         /// <summary>It only ends a reply.</summary>
         public bool IsEmpty { get; init; }
+
+        /// <summary>Those of them that may be other ones: flags, types, what is told of errors.</summary>
+        public List<int> Vague { get; init; } = [];
 
         /// <summary>Those of them that are lengths of extents.</summary>
         public List<int> Extents { get; } = [];

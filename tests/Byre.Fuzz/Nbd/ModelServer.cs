@@ -22,6 +22,9 @@ internal sealed class ModelServer : IDisposable
         thread.Start();
     }
 
+    /// <summary>The replies were damaged so that some request must have failed for it; known when this is disposed.</summary>
+    public bool MustShow { get; private set; }
+
     public void Dispose()
     {
         thread.Join();
@@ -42,7 +45,7 @@ internal sealed class ModelServer : IDisposable
 
             if (isDamaged)
             {
-                replies.Damage();
+                MustShow = replies.Damage();
             }
 
             client.Send(replies.ToBytes());

@@ -38,6 +38,7 @@ public sealed class NbdReplyFuzzTests : IDisposable
         var random = new Random(seed);
         var disk = new ModelDisk(random);
         var path = Path.Combine(folder, string.Create(CultureInfo.InvariantCulture, $"{seed}"));
+        var isSeen = false;
         using var server = new ModelServer(path, disk, style, ModelDisk.Regions, new Random(random.Next()), isDamaged);
         await using var client = await NbdClient.ConnectAsync(new NbdClientOptions
         {
@@ -63,6 +64,7 @@ public sealed class NbdReplyFuzzTests : IDisposable
                 Assert.True(isDamaged || disk.Fails(command, offset), $"{what}: {e.Message}");
                 Assert.False(e.Message.Any(char.IsControl), $"{what}: {e.Message}");
                 Assert.False(e.InnerException is not null and not IOException, $"{what}: {e.InnerException}");
+                isSeen |= e.Code is ErrorCode.Corrupt or ErrorCode.Disconnected;
                 Interlocked.Increment(ref errors);
             }
             catch (Exception e) when (e is not Xunit.Sdk.XunitException)
@@ -70,6 +72,10 @@ public sealed class NbdReplyFuzzTests : IDisposable
                 Assert.Fail($"{what}: {e}");
             }
         }
+
+        await client.DisposeAsync();
+        server.Dispose();
+        Assert.True(isSeen || !server.MustShow, $"style {style} seed {seed}: nobody sees that the replies are damaged");
     }
 
     private static (NbdCommand Command, long Offset, Task Answer, Func<bool> IsRight) Ask(NbdClient client, Random random, ModelDisk disk, int region)
