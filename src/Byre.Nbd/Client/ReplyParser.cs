@@ -253,7 +253,11 @@ internal sealed class ReplyParser(ReplyStream stream, NbdSession session)
                 throw Broken($"an extent has {extent.Length} bytes, no multiple of the minimum block size");
             }
 
-            request.Sink!.Add(context, extent with { Length = length });
+            if (length > 0) // none is left where a resize has cut the export off meanwhile
+            {
+                request.Sink!.Add(context, extent with { Length = length });
+            }
+
             told += length;
         }
     }

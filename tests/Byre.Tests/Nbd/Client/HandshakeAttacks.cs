@@ -71,6 +71,8 @@ internal static class HandshakeAttacks
             "more than 4096"),
         ["wants TLS when asked for structured replies"] = At(
             NbdOption.StructuredReply, peer => peer.Reply(NbdOption.StructuredReply, NbdOptionReply.ErrorTlsRequired), "requires TLS", ErrorCode.AccessDenied),
+        ["is shutting down when asked for structured replies"] = At(
+            NbdOption.StructuredReply, peer => peer.Reply(NbdOption.StructuredReply, NbdOptionReply.ErrorShutdown), "is shutting down", ErrorCode.Disconnected),
         ["wants TLS when asked for contexts"] = At(
             NbdOption.SetMetaContext, peer => peer.Reply(NbdOption.SetMetaContext, NbdOptionReply.ErrorTlsRequired), "requires TLS", ErrorCode.AccessDenied),
         ["has extended headers and no GO"] = new Attack(

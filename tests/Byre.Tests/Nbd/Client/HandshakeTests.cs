@@ -284,6 +284,52 @@ public sealed class HandshakeTests
     {
         using var server = new FakeServer(peer => peer.WaitForEnd());
         using var stop = new CancellationTokenSource(50);
-        await Assert.ThrowsAnyAsync<OperationCanceledException>(() => NbdClient.ConnectAsync(server.Options, stop.Token));
+        var options = server.Options with { ConnectTimeout = TimeSpan.FromMinutes(2) };
+        await Assert.ThrowsAnyAsync<OperationCanceledException>(() => NbdClient.ConnectAsync(options, stop.Token).WaitAsync(TimeSpan.FromMinutes(1)));
+    }
+
+    [Fact]
+    public async Task A_server_that_does_not_read_the_options_is_not_waited_for()
+    {
+        using var server = new FakeServer(peer =>
+        {
+            peer.Handshake(until: NbdOption.StructuredReply);
+            peer.Reply(NbdOption.StructuredReply, NbdOptionReply.Ack);
+            Thread.Sleep(TimeSpan.FromMinutes(1));
+        });
+        var names = Enumerable.Range(0, 64).Select(i => $"x:{i:0000}{new string('y', 4000)}").ToArray(); // more than a socket takes
+        var e = await Assert.ThrowsAsync<BlockException>(() => NbdClient.ConnectAsync(
+            server.Options with { MetaContexts = names, ConnectTimeout = TimeSpan.FromSeconds(0.5) }).WaitAsync(TimeSpan.FromSeconds(30)));
+        Assert.Equal(ErrorCode.Disconnected, e.Code);
+    }
+
+    [Fact]
+    public async Task A_client_that_is_closed_in_option_mode_asks_nothing_and_can_be_closed_again()
+    {
+        using var server = new FakeServer(peer => peer.Handshake());
+        var client = await NbdClient.ConnectAsync(server.Options with { OptionMode = true });
+        await client.DisposeAsync();
+        await Assert.ThrowsAsync<ObjectDisposedException>(() => client.ListExportsAsync());
+        await Assert.ThrowsAsync<ObjectDisposedException>(() => client.GoAsync());
+        await client.DisposeAsync();
+    }
+
+    [Theory]
+    [InlineData(false)]
+    [InlineData(true)]
+    public async Task A_client_says_goodbye(bool blocking)
+    {
+        var last = new TaskCompletionSource<NbdCommand>();
+        using var server = new FakeServer(peer =>
+        {
+            peer.Handshake(NbdHeaderStyle.Extended);
+            peer.Serve(new byte[1 << 20], most: 1);
+            last.SetResult(peer.ReadRequest().Header.Command);
+            peer.WaitForEnd();
+        });
+        var node = await NbdNode.OpenAsync(new NbdNodeOptions { Client = server.Options, Blocking = blocking });
+        await node.ReadAsync(0, new byte[512]);
+        await node.DisposeAsync();
+        Assert.Equal(NbdCommand.Disconnect, await last.Task.WaitAsync(TimeSpan.FromSeconds(30)));
     }
 }

@@ -17,6 +17,9 @@ public sealed class NbdClientReplyTests
             var (read, _) = peer.ReadRequest();
             peer.Error(read, NbdError.Io, "first", done: false);
             peer.Error(read, NbdError.NoSpace, "second");
+            var (trim, _) = peer.ReadRequest();
+            peer.Error(trim, NbdError.Io, "first", done: false);
+            peer.Simple(trim, NbdError.NoSpace);
             var (flush, _) = peer.ReadRequest();
             peer.Chunk(flush, NbdReplyType.ErrorOffset, new FakeBytes().U32((uint)NbdError.NoSpace).U16(0).U64(0).Done);
             var (unknown, _) = peer.ReadRequest();
@@ -27,6 +30,7 @@ public sealed class NbdClientReplyTests
         var first = await Assert.ThrowsAsync<BlockException>(() => client.ReadAsync(0, new byte[100]).AsTask());
         Assert.Equal(5, first.Errno);
         Assert.Contains("'first'", first.Message, StringComparison.Ordinal);
+        Assert.Equal(5, (await Assert.ThrowsAsync<BlockException>(() => client.TrimAsync(0, 512).AsTask())).Errno);
         Assert.Equal(ErrorCode.NoSpace, (await Assert.ThrowsAsync<BlockException>(() => client.FlushAsync().AsTask())).Code);
         Assert.Equal(1, (await Assert.ThrowsAsync<BlockException>(() => client.ReadAsync(0, new byte[1]).AsTask())).Errno);
         var bytes = new byte[disk.Length];
@@ -87,6 +91,105 @@ public sealed class NbdClientReplyTests
         await client.BlockStatusAsync(0, 4096, NbdCommandFlags.None, sink);
         Assert.Equal([new(4096, 3)], sink.Of(0));
         Assert.Equal([new(4096, 1UL << 40)], sink.Of(1));
+    }
+
+    [Fact]
+    public async Task As_many_contexts_as_can_be_selected_are_all_waited_for()
+    {
+        var names = Enumerable.Range(0, 64).Select(i => $"x:{i}").ToArray();
+        using var server = new FakeServer(peer =>
+        {
+            peer.Handshake(contexts: [.. names.Select((name, i) => new NbdMetaContext((uint)i, name))]);
+            var (request, _) = peer.ReadRequest();
+            for (var i = 63; i >= 0; i--)
+            {
+                peer.Status(request, (uint)i, [(4096, (ulong)i)], done: i == 0);
+            }
+
+            peer.Status(peer.ReadRequest().Header, 63, [(4096, 0)]);
+            peer.WaitForEnd();
+        });
+        await using var client = await NbdClient.ConnectAsync(server.Options with { MetaContexts = names });
+        var sink = new NbdStatusSink();
+        await client.BlockStatusAsync(0, 4096, NbdCommandFlags.None, sink);
+        Assert.Equal(Enumerable.Range(0, 64).Select(i => new NbdStatusDescriptor(4096, (ulong)i)), Enumerable.Range(0, 64).Select(i => sink.Of(i).Single()));
+        var e = await Assert.ThrowsAsync<BlockException>(() => client.BlockStatusAsync(0, 4096, NbdCommandFlags.None, sink).AsTask());
+        Assert.Contains("without all contexts", e.Message, StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public async Task What_is_said_of_a_part_that_a_resize_has_cut_off_is_dropped()
+    {
+        using var server = new FakeServer(peer =>
+        {
+            peer.Handshake(flags: FakePeer.DefaultFlags | NbdTransmissionFlags.SendResize);
+            var (status, _) = peer.ReadRequest();
+            peer.Simple(peer.ReadRequest().Header);
+            peer.Simple(peer.ReadRequest().Header); // a flush: by then the client knows the new length
+            peer.Status(status, 7, [(4096, 3), (4096, 0)]);
+            peer.WaitForEnd();
+        });
+        await using var client = await NbdClient.ConnectAsync(server.Options);
+        var sink = new NbdStatusSink();
+        var asking = client.BlockStatusAsync(65536, 8192, NbdCommandFlags.None, sink).AsTask();
+        await client.ResizeAsync(4096);
+        await client.FlushAsync();
+        await asking;
+        Assert.Empty(sink.Of(0));
+    }
+
+    [Fact]
+    public async Task A_list_of_extents_of_a_question_about_nothing_is_empty()
+    {
+        using var server = new FakeServer(peer =>
+        {
+            peer.Handshake();
+            peer.Status(peer.ReadRequest().Header, 7, [(512, 3)]);
+            peer.Simple(peer.ReadRequest().Header, NbdError.Io); // nothing without length comes before
+            peer.WaitForEnd();
+        });
+        await using var client = await NbdClient.ConnectAsync(server.Options);
+        var sink = new NbdStatusSink();
+        await client.BlockStatusAsync(0, 512, NbdCommandFlags.None, sink);
+        await client.BlockStatusAsync(4096, 0, NbdCommandFlags.None, sink);
+        Assert.Equal(4096, sink.Offset);
+        Assert.Empty(sink.Of(0));
+        await client.ReadAsync(0, Array.Empty<byte>());
+        await client.WriteAsync(0, Array.Empty<byte>());
+        await client.TrimAsync(0, 0);
+        await client.WriteZeroesAsync(0, 0);
+        Assert.Equal(5, (await Assert.ThrowsAsync<BlockException>(() => client.FlushAsync().AsTask())).Errno);
+    }
+
+    [Fact]
+    public async Task Long_texts_of_a_server_are_cut()
+    {
+        using var server = new FakeServer(peer =>
+        {
+            peer.Handshake();
+            peer.Error(peer.ReadRequest().Header, NbdError.Io, new string('x', 301));
+            peer.Error(peer.ReadRequest().Header, NbdError.Io, new string('x', 300));
+            peer.WaitForEnd();
+        });
+        await using var client = await NbdClient.ConnectAsync(server.Options);
+        var e = await Assert.ThrowsAsync<BlockException>(() => client.FlushAsync().AsTask());
+        Assert.EndsWith($" ('{new string('x', 300)}...')", e.Message, StringComparison.Ordinal);
+        e = await Assert.ThrowsAsync<BlockException>(() => client.FlushAsync().AsTask());
+        Assert.EndsWith($" ('{new string('x', 300)}')", e.Message, StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public async Task Commands_that_the_server_does_not_offer_are_not_sent()
+    {
+        using var server = new FakeServer(peer =>
+        {
+            peer.Handshake(flags: NbdTransmissionFlags.HasFlags);
+            peer.WaitForEnd();
+        });
+        await using var client = await NbdClient.ConnectAsync(server.Options);
+        await Refused(ErrorCode.NotSupported, () => client.TrimAsync(0, 512));
+        await Refused(ErrorCode.NotSupported, () => client.WriteZeroesAsync(0, 512));
+        await Refused(ErrorCode.NotSupported, () => client.ResizeAsync(512));
     }
 
     [Fact]

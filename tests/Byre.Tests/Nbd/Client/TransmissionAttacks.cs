@@ -18,6 +18,8 @@ internal static class TransmissionAttacks
     {
         ["replies with a wrong number"] = Read(Structured, (peer, _) => peer.Send(new FakeBytes().Fill(0x77, 64)), "wrong number"),
         ["sends simple replies where extended ones were agreed on"] = Read(Extended, (peer, r) => peer.Simple(r, data: new byte[Length]), "simple reply"),
+        ["answers a flush with a simple reply where extended ones were agreed on"] = new Attack(
+            Serve(Extended, (peer, r) => peer.Simple(r)), client => client.FlushAsync().AsTask(), ErrorCode.Corrupt, "simple reply, which was not agreed on"),
         ["sends structured replies where extended ones were agreed on"] = Read(
             Extended,
             (peer, r) =>
@@ -128,6 +130,7 @@ internal static class TransmissionAttacks
         ["sends data for a write"] = Write((peer, r) => peer.Data(r, At, new byte[Length]), "as the reply to command 1"),
         ["sends a hole for a write"] = Write((peer, r) => peer.Hole(r, At, 512), "type 2 as the reply to command 1"),
         ["sends block status for a read"] = Read(Structured, (peer, r) => peer.Status(r, 7, [(Length, 0)]), "as the reply to command 0"),
+        ["sends extended block status for a read"] = Read(Extended, (peer, r) => peer.Status(r, 7, [(Length, 0)]), "as the reply to command 0"),
         ["sends short block status where extended was agreed on"] = Status(
             Extended, (peer, r) => peer.Chunk(r, NbdReplyType.BlockStatus, new FakeBytes().U32(7).U32(Length).U32(0).Done), "type 5"),
         ["sends extended block status where short was agreed on"] = Status(
@@ -139,6 +142,12 @@ internal static class TransmissionAttacks
         ["tells of an error at length"] = Read(Structured, (peer, r) => peer.Error(r, NbdError.Io, new string('x', 60_000)), "longer than it may be"),
         ["tells of an error elsewhere"] = Read(
             Structured, (peer, r) => peer.Chunk(r, NbdReplyType.ErrorOffset, new FakeBytes().U32(5).U16(0).U64(At + Length).Done), "outside of the request"),
+        ["tells of an error before the request"] = Read(
+            Structured, (peer, r) => peer.Chunk(r, NbdReplyType.ErrorOffset, new FakeBytes().U32(5).U16(0).U64(At - 1).Done), "outside of the request"),
+        ["tells of an error at a place that is not there"] = Read(
+            Structured, (peer, r) => peer.Chunk(r, NbdReplyType.ErrorOffset, new FakeBytes().U32(5).U16(0).Done), "6 bytes"),
+        ["tells of an error whose text takes the room of its place"] = Read(
+            Structured, (peer, r) => peer.Chunk(r, NbdReplyType.ErrorOffset, new FakeBytes().U32(5).U16(8).U64(At).Done), "longer than it may be"),
         ["tells of an error after all data"] = new Attack(
             Serve(Structured, (peer, r) =>
             {
@@ -158,6 +167,19 @@ internal static class TransmissionAttacks
             },
             "comes twice"),
         ["leaves a context out"] = Status(Extended, (peer, r) => peer.Done(r), "without all contexts"),
+        ["leaves one of two contexts out"] = new Attack(
+            peer =>
+            {
+                peer.Handshake(Structured, contexts: [new(7, "base:allocation"), new(9, "x:other")]);
+                peer.Status(peer.ReadRequest().Header, 9, [(Length, 0)]);
+                peer.WaitForEnd();
+            },
+            client => client.BlockStatusAsync(At, Length, NbdCommandFlags.None, new NbdStatusSink()).AsTask(),
+            ErrorCode.Corrupt,
+            "without all contexts")
+        {
+            Options = options => options with { MetaContexts = ["base:allocation", "x:other"] },
+        },
         ["calls block status a success by a simple reply"] = Status(Structured, (peer, r) => peer.Simple(r), "without all contexts"),
         ["sends an extent of no length"] = Status(Structured, (peer, r) => peer.Status(r, 7, [(0, 0)]), "no length"),
         ["sends no extents"] = Status(Structured, (peer, r) => peer.Status(r, 7, []), "4 bytes"),
@@ -182,6 +204,8 @@ internal static class TransmissionAttacks
             "minimum block size"),
         ["stops in the middle of a reply"] = Late((peer, r) => peer.Send([.. HeadOf(peer, r, NbdReplyType.OffsetData, Length + 8), 0, 0]), "in the middle of a reply"),
         ["stops in the middle of a header"] = Late((peer, r) => peer.Send(HeadOf(peer, r, NbdReplyType.OffsetData, Length + 8)[..7]), "in the middle of a reply"),
+        ["stops in the middle of a reply's first number"] = Late(
+            (peer, r) => peer.Send(HeadOf(peer, r, NbdReplyType.OffsetData, Length + 8)[..3]), "in the middle of a reply"),
         ["never answers"] = Late((_, _) => { }, "has not answered"),
         ["leaves in the middle of a reply"] = Lost((peer, r) => peer.Send([.. HeadOf(peer, r, NbdReplyType.OffsetData, Length + 8), 0, 0]), "the server closed it"),
         ["leaves after a request"] = Lost((_, _) => { }, "is lost"),
