@@ -264,10 +264,11 @@ internal sealed class ModelReplies(Random random, ModelDisk disk, NbdHeaderStyle
             var chunk = Head(request, extended ? NbdReplyType.BlockStatusExtended : NbdReplyType.BlockStatus, payload, (0, 4));
             var start = NbdReplyHeader.SizeOf(style);
             chunk.Numbers.AddRange(extended ? [(start + 4, 4)] : []);
-            for (var k = 0; k < extents.Count - 1; k++)
+            if (extents.Count > 1)
             {
-                chunk.Extents.Add(start + head + (k * each));
-                chunk.Numbers.Add((start + head + (k * each), each / 2));
+                var place = start + head + (random.Next(extents.Count - 1) * each);
+                chunk.Extents.Add(place);
+                chunk.Numbers.Add((place, each / 2));
             }
 
             reply.Add(chunk);

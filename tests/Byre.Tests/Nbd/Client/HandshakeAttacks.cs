@@ -75,6 +75,8 @@ internal static class HandshakeAttacks
             NbdOption.StructuredReply, peer => peer.Reply(NbdOption.StructuredReply, NbdOptionReply.ErrorShutdown), "is shutting down", ErrorCode.Disconnected),
         ["wants TLS when asked for contexts"] = At(
             NbdOption.SetMetaContext, peer => peer.Reply(NbdOption.SetMetaContext, NbdOptionReply.ErrorTlsRequired), "requires TLS", ErrorCode.AccessDenied),
+        ["has no such export when asked for contexts"] = At(
+            NbdOption.SetMetaContext, peer => peer.Reply(NbdOption.SetMetaContext, NbdOptionReply.ErrorUnknown), "no such export", ErrorCode.NotFound),
         ["has extended headers and no GO"] = new Attack(
             peer =>
             {
@@ -107,6 +109,8 @@ internal static class HandshakeAttacks
     public static Dictionary<string, Attack> Lists { get; } = new(StringComparer.Ordinal)
     {
         ["lists a name longer than the reply"] = List(peer => peer.Reply(NbdOption.List, NbdOptionReply.Server, new FakeBytes().U32(50).Text("x").Done), "longer than the reply"),
+        ["lists a name a little longer than the reply"] = List(
+            peer => peer.Reply(NbdOption.List, NbdOptionReply.Server, new FakeBytes().U32(2).Text("x").Done), "longer than the reply"),
         ["lists a reply without a length"] = List(peer => peer.Reply(NbdOption.List, NbdOptionReply.Server, [0, 0]), "longer than the reply"),
         ["lists a name of 5000 bytes"] = List(peer => peer.Reply(NbdOption.List, NbdOptionReply.Server, new FakeBytes().U32(5000).Fill((byte)'x', 5000).Done), "5000 bytes"),
         ["lists exports without end"] = List(peer => Endless(peer, NbdOption.List, NbdOptionReply.Server, new FakeBytes().U32(1).Text("x").Done), "more than 65536"),

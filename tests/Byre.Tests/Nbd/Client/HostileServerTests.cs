@@ -61,6 +61,7 @@ public sealed class HostileServerTests
     [InlineData(false)]
     public async Task A_server_too_old_for_TLS_is_told_nothing(bool oldStyle)
     {
+        var isTold = new TaskCompletionSource<bool>();
         using var server = new FakeServer(peer =>
         {
             if (oldStyle)
@@ -72,10 +73,19 @@ public sealed class HostileServerTests
                 peer.Greet(NbdHandshakeFlags.None);
             }
 
-            peer.WaitForEnd();
+            try
+            {
+                peer.Receive(1);
+                isTold.SetResult(true);
+            }
+            catch (EndOfStreamException)
+            {
+                isTold.SetResult(false);
+            }
         });
         var e = await Assert.ThrowsAsync<BlockException>(() => NbdClient.ConnectAsync(server.Options with { Security = new NoSecurity() }));
         Assert.Contains("too old", e.Message, StringComparison.Ordinal);
+        Assert.False(await isTold.Task.WaitAsync(Longest));
     }
 
     [Fact]

@@ -80,20 +80,24 @@ public sealed class NodeExtentTests
     }
 
     [Theory]
-    [InlineData(true)]
-    [InlineData(false)]
-    public async Task Zeroes_and_discards_make_worthless_what_is_remembered(bool discards)
+    [InlineData("discard")]
+    [InlineData("zeroes")]
+    [InlineData("write")]
+    [InlineData("long write")]
+    [InlineData("resize")]
+    public async Task Changes_make_worthless_what_is_remembered(string change)
     {
+        const long size = 4 << 20;
         var asked = 0;
         using var server = new FakeServer(peer =>
         {
-            peer.Handshake(NbdHeaderStyle.Extended);
+            peer.Handshake(NbdHeaderStyle.Extended, size: (ulong)size, flags: FakePeer.DefaultFlags | NbdTransmissionFlags.SendResize);
             while (true)
             {
                 var (request, _) = peer.ReadRequest();
                 if (request.Command == NbdCommand.BlockStatus)
                 {
-                    peer.Status(request, 7, [(FakePeer.DefaultSize - request.Offset, asked++ == 0 ? 0UL : 3)]);
+                    peer.Status(request, 7, [((ulong)size - request.Offset, asked++ == 0 ? 0UL : 3)]);
                 }
                 else
                 {
@@ -105,19 +109,69 @@ public sealed class NodeExtentTests
         var extents = new ExtentList();
         extents.Reset(0, 4096);
         await node.GetExtentsAsync(extents, ExtentPrecision.Layer);
-        if (discards)
+        switch (change)
         {
-            await node.DiscardAsync(4096, 4096);
-        }
-        else
-        {
-            await node.TryWriteZeroesAsync(4096, 4096, WriteFlags.None);
+            case "discard":
+                await node.DiscardAsync(4096, 4096);
+                break;
+            case "zeroes":
+                await node.TryWriteZeroesAsync(4096, 4096, WriteFlags.None);
+                break;
+            case "resize":
+                await node.ResizeAsync(2 * size, Preallocation.Off);
+                break;
+            default:
+                await node.WriteAsync(4096, new byte[change == "write" ? 4096 : 1 << 20], WriteFlags.None);
+                break;
         }
 
         extents.Reset(4096, 4096);
         await node.GetExtentsAsync(extents, ExtentPrecision.Layer);
         Assert.Equal(2, asked);
         Assert.Equal(ExtentState.Zero, extents.Items[0].State);
+    }
+
+    [Fact]
+    public async Task A_change_makes_worthless_what_is_remembered_as_soon_as_it_begins()
+    {
+        using var server = new FakeServer(peer =>
+        {
+            peer.Handshake(NbdHeaderStyle.Extended);
+            peer.Status(peer.ReadRequest().Header, 7, [(FakePeer.DefaultSize, 3)]);
+            var (write, _) = peer.ReadRequest();
+            var (status, _) = peer.ReadRequest();
+            peer.Status(status, 7, [(FakePeer.DefaultSize - status.Offset, 0)]);
+            peer.Done(write);
+            peer.WaitForEnd();
+        });
+        await using var node = await NbdNode.OpenAsync(new NbdNodeOptions { Client = server.Options });
+        var extents = new ExtentList();
+        extents.Reset(0, 4096);
+        await node.GetExtentsAsync(extents, ExtentPrecision.Layer);
+        var writing = node.WriteAsync(4096, new byte[4096], WriteFlags.None);
+        extents.Reset(4096, 4096);
+        await node.GetExtentsAsync(extents, ExtentPrecision.Layer).AsTask().WaitAsync(TimeSpan.FromSeconds(30));
+        Assert.Equal(ExtentState.Data, extents.Items[0].State);
+        await writing;
+    }
+
+    [Fact]
+    public async Task What_is_remembered_holds_where_the_last_question_ended_and_nowhere_else()
+    {
+        using var server = new FakeServer(peer =>
+        {
+            peer.Handshake(NbdHeaderStyle.Extended);
+            peer.Status(peer.ReadRequest().Header, 7, [(4096, 0), (4096, 0), (FakePeer.DefaultSize - 8192, 3)]);
+            peer.Status(peer.ReadRequest().Header, 7, [(4096, 0)]);
+            peer.WaitForEnd();
+        });
+        await using var node = await NbdNode.OpenAsync(new NbdNodeOptions { Client = server.Options });
+        var extents = new ExtentList();
+        extents.Reset(0, 8192);
+        await node.GetExtentsAsync(extents, ExtentPrecision.Layer);
+        extents.Reset(65536, 4096);
+        await node.GetExtentsAsync(extents, ExtentPrecision.Layer);
+        Assert.Equal(new BlockExtent(65536, 4096, ExtentState.Data, ExtentFlags.None, 65536, node, 1), Assert.Single(extents.Items.ToArray()));
     }
 
     private static async Task<BlockExtent[]> WalkAsync(NbdNode node)

@@ -69,6 +69,26 @@ public sealed class NodeRequestTests
     }
 
     [Fact]
+    public async Task Fast_zeroes_that_are_called_invalid_fail()
+    {
+        await using var run = await Run.OpenAsync(FakePeer.DefaultFlags | NbdTransmissionFlags.SendFastZero, _ => NbdError.Invalid);
+        Assert.Equal(
+            ErrorCode.Invalid, (await Assert.ThrowsAsync<BlockException>(() => run.Node.TryWriteZeroesAsync(0, 512, WriteFlags.NoFallback).AsTask())).Code);
+    }
+
+    [Fact]
+    public async Task A_node_that_was_resized_has_the_new_length()
+    {
+        await using var run = await Run.OpenAsync(
+            FakePeer.DefaultFlags | NbdTransmissionFlags.SendResize, request => request.Offset == 512 ? NbdError.NoSpace : NbdError.None);
+        await run.Node.ResizeAsync(2 * Long, Preallocation.Off);
+        Assert.Equal(2 * Long, run.Node.Length);
+        Assert.Equal(ErrorCode.NoSpace, (await Assert.ThrowsAsync<BlockException>(() => run.Node.ResizeAsync(512, Preallocation.Off).AsTask())).Code);
+        Assert.Equal(2 * Long, run.Node.Length);
+        Assert.All(run.Requests, request => Assert.Equal((NbdCommand.Resize, 0UL), (request.Command, request.Length)));
+    }
+
+    [Fact]
     public async Task A_discard_may_be_refused_and_may_not_fail()
     {
         var error = NbdError.NotSupported;
