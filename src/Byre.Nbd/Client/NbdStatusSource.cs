@@ -56,6 +56,12 @@ internal sealed class NbdStatusSource(NbdNodeOptions options, NbdLink link, Requ
 
             await AskAsync(start, Math.Max(extents.RangeEnd - start, Math.Min(session.Size - start, LookAhead)), sink).ConfigureAwait(false);
             var answer = FromOn(Answer(sink), before - start);
+            if (answer.Count == 0)
+            {
+                // It told of less than a block. What is not known of the block counts as data, as the specification lets it.
+                answer.Add(new NbdStatusDescriptor((ulong)(Math.Min(start + block, session.Size) - before), depthContext < 0 ? 0 : 2UL << DepthShift));
+            }
+
             atOnce = answer is [{ Length: >= LongestCompact / 2 }] ? 2 : 1;
             rest.Keep(before, answer, mark);
             var known = extents.End;

@@ -246,9 +246,10 @@ internal sealed class ReplyParser(ReplyStream stream, NbdSession session)
                 throw Broken("the status of an extent has more than 32 bits");
             }
 
-            // The last one may reach beyond the range, but never beyond the export, whatever the server says.
+            // The last one may reach beyond the range, but never beyond the export, whatever the server says. That all are of
+            // whole blocks is required too; of base:allocation nbdkit's blocksize-policy filter passes on others, and they do no harm.
             var length = Math.Min(extent.Length, toEnd - told);
-            if (length % (ulong)session.MinimumBlock != 0 && told + length != toEnd)
+            if (!isBase && length % (ulong)session.MinimumBlock != 0 && told + length != toEnd)
             {
                 throw Broken($"an extent has {extent.Length} bytes, no multiple of the minimum block size");
             }

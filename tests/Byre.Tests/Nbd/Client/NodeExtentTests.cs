@@ -79,6 +79,27 @@ public sealed class NodeExtentTests
             (await WalkAsync(node)).Select(e => (e.Start, e.Length, e.State, e.Behind)));
     }
 
+    /// <summary>nbdkit's blocksize-policy filter passes on the extents of a file whatever block size it tells of.</summary>
+    [Fact]
+    public async Task Allocation_told_for_less_than_a_block_is_taken_and_what_is_left_out_of_a_block_is_data()
+    {
+        using var server = new FakeServer(peer =>
+        {
+            peer.Handshake(NbdHeaderStyle.Extended, size: 40960, block: new NbdBlockSize(8192, 8192, 65536));
+            foreach (var extents in new (ulong, ulong)[][] { [(100, 3), (8092, 0), (1, 3)], [(4096, 3)], [(4096, 3)], [(24576, 3)] })
+            {
+                peer.Status(peer.ReadRequest().Header, 7, extents);
+            }
+
+            peer.WaitForEnd();
+        });
+        await using var node = await NbdNode.OpenAsync(new NbdNodeOptions { Client = server.Options });
+        Assert.Equal(
+            [(0, 100, ExtentState.Zero), (100, 8092, ExtentState.Data), (8192, 4096, ExtentState.Zero),
+                (12288, 4096, ExtentState.Data), (16384, 24576, ExtentState.Zero)],
+            (await WalkAsync(node)).Select(e => (e.Start, e.Length, e.State)));
+    }
+
     [Theory]
     [InlineData("discard")]
     [InlineData("zeroes")]

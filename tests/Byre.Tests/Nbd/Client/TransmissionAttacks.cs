@@ -195,13 +195,16 @@ internal static class TransmissionAttacks
         ["sends extents of less than a block"] = new Attack(
             peer =>
             {
-                peer.Handshake(Structured, block: new NbdBlockSize(4096, 4096, 65536));
+                peer.Handshake(Structured, contexts: [new(7, NbdContextNames.AllocationDepth)], block: new NbdBlockSize(4096, 4096, 65536));
                 peer.Status(peer.ReadRequest().Header, 7, [(100, 0)]);
                 peer.WaitForEnd();
             },
             client => client.BlockStatusAsync(At, Length, NbdCommandFlags.None, new NbdStatusSink()).AsTask(),
             ErrorCode.Corrupt,
-            "minimum block size"),
+            "minimum block size")
+        {
+            Options = options => options with { MetaContexts = [NbdContextNames.AllocationDepth] },
+        },
         ["stops in the middle of a reply"] = Late((peer, r) => peer.Send([.. HeadOf(peer, r, NbdReplyType.OffsetData, Length + 8), 0, 0]), "in the middle of a reply"),
         ["stops in the middle of a header"] = Late((peer, r) => peer.Send(HeadOf(peer, r, NbdReplyType.OffsetData, Length + 8)[..7]), "in the middle of a reply"),
         ["stops in the middle of a reply's first number"] = Late(
