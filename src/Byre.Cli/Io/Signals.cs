@@ -13,8 +13,9 @@ internal static partial class Signals
     public const int BrokenPipe = 13;
 
     private const int Continue = 18;
+    private const int StartTime = 19; // field 22 of /proc/PID/stat, counted from behind the program's name
 
-    /// <summary>Raises a signal; 0 does nothing.</summary>
+    /// <summary>Raises a signal; 0 does nothing. What the runtime has among the temporary files goes before, as nothing removes it later.</summary>
     public static void Raise(int signal)
     {
         if (OperatingSystem.IsLinux() || OperatingSystem.IsMacOS())
@@ -50,10 +51,30 @@ internal static partial class Signals
     {
         if (signal is > 0 and not Continue)
         {
+            RemoveRuntimeFiles();
             _ = SetHandler(signal, 0);
         }
 
         _ = Kill(GetPid(), signal);
+    }
+
+    /// <summary>The sockets and pipes by which a debugger finds the program: the runtime removes them only where it ends by itself.</summary>
+    private static void RemoveRuntimeFiles()
+    {
+        try
+        {
+            var stat = File.ReadAllText("/proc/self/stat");
+            var started = stat[(stat.LastIndexOf(')') + 2)..].Split(' ')[StartTime];
+            var folder = Path.GetTempPath();
+            foreach (var (before, after) in ((string, string)[])[("dotnet-diagnostic", "socket"), ("clr-debug-pipe", "in"), ("clr-debug-pipe", "out")])
+            {
+                File.Delete(Path.Combine(folder, $"{before}-{Environment.ProcessId}-{started}-{after}"));
+            }
+        }
+        catch (Exception e) when (e is IOException or UnauthorizedAccessException or IndexOutOfRangeException)
+        {
+            // They are empty files.
+        }
     }
 
     [LibraryImport("libc", EntryPoint = "signal")]
