@@ -22,8 +22,9 @@ internal sealed class FileRuns(int fd, string path)
                 return false;
             }
 
-            isData = false; // no data from here to the end
-            end = Math.Max(FileStatus.Of(fd, path).Size, offset + 1);
+            // No data from here to the end; behind the end of a file that somebody has cut off there is nothing at all.
+            isData = false;
+            end = FileStatus.Of(fd, path).Size is var size && size > offset ? size : long.MaxValue;
             return true;
         }
 
