@@ -16,6 +16,7 @@ internal sealed class ModelReplies(Random random, ModelDisk disk, NbdHeaderStyle
     ];
 
     private readonly List<Chunk> chunks = [];
+    private bool isVague; // a chunk that may be another one now may hide what else is wrong with it
 
     /// <summary>Adds the reply to a request.</summary>
     public void Add(in NbdRequestHeader request)
@@ -66,28 +67,33 @@ internal sealed class ModelReplies(Random random, ModelDisk disk, NbdHeaderStyle
     /// <returns>The client must see it: some request must fail for it.</returns>
     public bool Damage()
     {
-        var (mustShow, mayHide) = (false, false);
-        for (var count = random.Next(1, 4); count > 0; count--)
+        var (mustShow, mayHide, isMoved) = (false, false, false); // moved once: a second time might undo it
+        var most = random.Next(1, 4);
+        isVague = most > 1; // one damage may hide another
+        for (var count = most; count > 0; count--)
         {
             var at = random.Next(chunks.Count);
             switch (random.Next(16))
             {
-                case 0 when !chunks[at].IsError:
+                case 0 when !chunks[at].IsError && !isMoved:
+                    isMoved = true;
                     chunks.RemoveAt(at);
                     if (chunks.Count == 0)
                     {
-                        return true;
+                        return !isVague;
                     }
 
                     mustShow |= !mayHide;
                     break;
-                case 1:
+                case 1 when !isMoved:
+                    isMoved = true;
                     var place = random.Next(at, chunks.Count) + 1; // an end that came early would be an answer
                     mayHide |= place == chunks.Count; // behind everything that anybody waits for
                     mustShow |= !mayHide && !chunks[at].IsError;
                     chunks.Insert(place, chunks[at]);
                     break;
-                case 2:
+                case 2 when !isMoved:
+                    isMoved = true;
                     var noise = new byte[random.Next(1, 40)];
                     random.NextBytes(noise);
                     chunks.Insert(at, new Chunk(noise, false, true) { Numbers = [] });
@@ -96,14 +102,14 @@ internal sealed class ModelReplies(Random random, ModelDisk disk, NbdHeaderStyle
                 case 3:
                     chunks[at] = chunks[at] with { Bytes = chunks[at].Bytes[..random.Next(chunks[at].Bytes.Length)], Numbers = [] };
                     chunks.RemoveRange(at + 1, chunks.Count - at - 1);
-                    return mustShow || !mayHide;
+                    return (mustShow || !mayHide) && !isVague;
                 default:
                     mustShow |= DamageNumber(chunks[at]) && !mayHide;
                     break;
             }
         }
 
-        return mustShow;
+        return mustShow && !isVague;
     }
 
     /// <summary>All of it, as it is sent.</summary>
@@ -118,7 +124,9 @@ internal sealed class ModelReplies(Random random, ModelDisk disk, NbdHeaderStyle
             return false;
         }
 
-        var (at, width) = chunk.Numbers[random.Next(chunk.Numbers.Count)];
+        var which = random.Next(chunk.Numbers.Count);
+        var (at, width) = chunk.Numbers[which];
+        chunk.Numbers.RemoveAt(which); // changed again it might be as it was
         var number = chunk.Bytes.AsSpan(at, width);
         if (chunk.Extents.Contains(at))
         {
@@ -150,7 +158,8 @@ internal sealed class ModelReplies(Random random, ModelDisk disk, NbdHeaderStyle
             number[0] |= 0x80; // of no request
         }
 
-        return !before.SequenceEqual(number) && !chunk.Vague.Contains(at);
+        isVague |= chunk.Vague.Contains(at);
+        return !before.SequenceEqual(number);
     }
 
     private Chunk Simple(in NbdRequestHeader request, NbdError error, ReadOnlySpan<byte> data)
