@@ -273,8 +273,9 @@ internal sealed class ModelReplies(Random random, ModelDisk disk, NbdHeaderStyle
             var chunk = Head(request, extended ? NbdReplyType.BlockStatusExtended : NbdReplyType.BlockStatus, payload, (0, 4));
             var start = NbdReplyHeader.SizeOf(style);
             chunk.Numbers.AddRange(extended ? [(start + 4, 4)] : []);
-            if (extents.Count > 1)
+            if (extents.Count > 1 && ModelDisk.Contexts[i].Name != NbdContextNames.BaseAllocation)
             {
+                // Those of base:allocation are taken as they are.
                 var place = start + head + (random.Next(extents.Count - 1) * each);
                 chunk.Extents.Add(place);
                 chunk.Numbers.Add((place, each / 2));
