@@ -62,7 +62,8 @@ nbd_row() {
     local -A figures=() ratios=()
     local rounds=$runs
     for ((round = 0; round <= rounds; round++)); do # round 0 is not counted
-        for server in $peers byre; do
+        for server in $([ $((round % 2)) -eq 0 ] && echo "$peers byre" || echo "byre $peers"); do
+            sync -f . # nobody's writes are another's load
             say "$name: round $round, $server"
             if ! serve "$server" "$format" "$file" || ! value=$("$@"); then
                 end_server
@@ -141,16 +142,16 @@ print('%.3f' % (sorted(times)[10] * 1000))
 PY
 }
 
-# Copies: the server stays, and the clients alternate.
+# Copies: the server is the same, and the clients alternate.
 client_row() { # name goal server format file target -- words of the copy; {} is the server
     local name=$1 goal=$2 server=$3 format=$4 file=$5 target=$6 p_times=() o_times=() ratios=() run side p o ratio verdict words=()
     shift 7
     for word in "$@"; do words+=("${word//\{\}/$uri}"); done
     for ((run = 0; run <= runs; run++)); do
-        for side in peer ours; do
+        for side in $(sides $run); do
             say "$name: run $run, $side"
             [ -z "$target" ] || rm -f "$target"
-            if [ "$file" = blank.raw ]; then rm -f blank.raw; truncate -s "$(stat -c %s copy.raw)" blank.raw; fi
+            sync -f .
             if ! serve "$server" "$format" "$file"; then
                 table+=("| $name | failed: $server: $(head -n 1 serve.txt) | | | $goal | |")
                 missed=1
@@ -175,7 +176,7 @@ client_row() { # name goal server format file target -- words of the copy; {} is
     else
         verdict=$(awk -v r="$ratio" -v g="$goal" 'BEGIN { print (r >= g) ? "met" : "missed" }')
     fi
-    for side in "$target" "$([ "$file" != blank.raw ] || echo blank.raw)"; do
+    for side in "$target" "$([ "$file" != before.raw ] || echo before.raw)"; do
         if [ -n "$side" ] && [ "$verify" = 1 ] && ! cmp -s copy.raw "$side"; then verdict="WRONG CONTENT"; fi
     done
     [ "$verdict" = met ] || missed=1
@@ -233,13 +234,13 @@ nbd_rows() {
     for server in qemu-nbd nbdkit byre; do
         wanted copy-from-$server && { copy_raw; client_row copy-from-$server 1.1 $server raw copy.raw t.raw -- {} t.raw; }
         wanted copy-null-$server && { copy_raw; client_row copy-null-$server 1.1 $server raw copy.raw '' -- {} null:; }
-        wanted copy-to-$server && { copy_raw; client_row copy-to-$server 1.1 $server raw blank.raw '' -- copy.raw {}; }
+        wanted copy-to-$server && { copy_raw; before_raw; client_row copy-to-$server 1.1 $server raw before.raw '' -- copy.raw {}; }
     done
     verify=
     wanted copy-sparse-1T && client_row copy-sparse-1T '<1' nbdkit-memory raw 1T t.raw -- {} t.raw
     wanted copy-sparse-1T-qcow2 && { q create -f qcow2 sparse.qcow2 1T; client_row copy-sparse-1T-qcow2 '<1' qemu-nbd qcow2 sparse.qcow2 t.raw -- {} t.raw; }
     wanted copy-sparse-1T-byre && { q create -f qcow2 sparse.qcow2 1T; client_row copy-sparse-1T-byre '<1' byre qcow2 sparse.qcow2 t.raw -- {} t.raw; }
-    rm -f t.raw blank.raw
+    rm -f t.raw before.raw
 }
 
 busy_row() { # as much with 64 connections as with 4
@@ -271,5 +272,11 @@ copy_raw() { # 2.5 GiB, 2 GiB of it data: with more than the kernel lets wait to
     local i
     for i in 0 1 2 3; do dd if=full.raw of=copy.raw bs=1M count=$((512 / scale)) seek=$((i * 640 / scale)) conv=notrunc status=none; done
     truncate -s $((2560 / scale))M copy.raw
+}
+before_raw() { # as large and with as much data as copy.raw, but other data; to a new file the row would tell how quickly the machine gives memory
+    local i
+    rm -f before.raw
+    for i in 0 1 2 3; do dd if=full.raw of=before.raw bs=1M count=$((512 / scale)) skip=$((512 / scale)) seek=$((i * 640 / scale)) conv=notrunc status=none; done
+    truncate -s $((2560 / scale))M before.raw
 }
 full_qcow2() { full_raw; [ -f full.qcow2 ] || q convert -f raw -O qcow2 full.raw full.qcow2; }
