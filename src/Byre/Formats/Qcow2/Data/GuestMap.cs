@@ -284,7 +284,7 @@ internal sealed class GuestMap
             var run = await allocator.AllocateAsync(1).ConfigureAwait(false);
             try
             {
-                await FillTableAsync(run, old).ConfigureAwait(false);
+                await NewTable.WriteAsync(file, run.Offset, old, ClusterSize).ConfigureAwait(false);
             }
             catch
             {
@@ -408,18 +408,5 @@ internal sealed class GuestMap
         }
 
         return new GuestRun(kind, Math.Min(length, max), host, copied, first);
-    }
-
-    private async ValueTask FillTableAsync(HostRun run, HostOffset old)
-    {
-        if (old == HostOffset.Zero)
-        {
-            await file.WriteZeroesAsync(run.Offset.Value, ClusterSize, run.IsFresh ? WriteFlags.MayUnmap : WriteFlags.None).ConfigureAwait(false);
-            return;
-        }
-
-        var copy = new byte[ClusterSize];
-        await PaddedReads.ReadAsync(file, old.Value, copy).ConfigureAwait(false);
-        await file.WriteAsync(run.Offset.Value, copy).ConfigureAwait(false);
     }
 }
