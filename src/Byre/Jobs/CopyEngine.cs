@@ -112,7 +112,7 @@ public sealed class CopyEngine
         var kernel = job.Kernel;
         ICopyPlan plan = input is not null
             ? new InputPlan(input, target, bufferSize, tally, stop.Token)
-            : new CopyPlan(MakeWalker(NoteUnknownStatus), kernel, new CopyPlanOptions(bufferSize, zeroFrom, fillsZeroes), tally);
+            : new CopyPlan(MakeWalker(), kernel, new CopyPlanOptions(bufferSize, zeroFrom, fillsZeroes), tally);
         var threads = new CopyThreads(plan, job, stop);
         var most = options.WaitsForPeers ? MostThreads : Math.Max(2, Environment.ProcessorCount);
         if (await threads.RunAsync(Math.Clamp(options.Parallel, 1, most)).ConfigureAwait(false) is { } failure)
@@ -185,17 +185,17 @@ public sealed class CopyEngine
         ZeroFlags = (options.Allocated ? WriteFlags.None : WriteFlags.MayUnmap) | (options.Writethrough ? WriteFlags.Fua : WriteFlags.None),
     };
 
-    private ISegmentWalker MakeWalker(Action<long, BlockException> unknown)
+    private ISegmentWalker MakeWalker()
     {
         var walker = options.Walker?.Invoke()
             ?? (options.IgnoresExtents ? new WholeWalker(sources)
-                : new ExtentWalker(sources, options.BelowBase, options.Salvage ? unknown : options.ReadsUnknown ? (_, _) => { } : null));
+                : new ExtentWalker(sources, options.BelowBase, options.Salvage || options.ReadsUnknown));
         return options.Compressed ? new UnitWalker(walker, unit) : walker;
     }
 
     private async ValueTask<long> CountDataAsync(CancellationToken cancellation)
     {
-        var walker = MakeWalker((_, _) => { });
+        var walker = MakeWalker();
         long total = 0;
         while (await walker.NextAsync().ConfigureAwait(false) is { } segment)
         {
@@ -204,10 +204,5 @@ public sealed class CopyEngine
         }
 
         return total;
-    }
-
-    private void NoteUnknownStatus(long offset, BlockException e)
-    {
-        // The range is read, and told of there if that fails too.
     }
 }

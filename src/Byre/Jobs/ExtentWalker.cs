@@ -13,7 +13,7 @@ internal sealed class ExtentWalker : ISegmentWalker
 
     private readonly CopySources sources;
     private readonly BlockNode? below;
-    private readonly Action<long, BlockException>? salvage;
+    private readonly bool readsUnknown;
     private readonly ExtentList answer = new();
     private BackingChain? chain;
     private int source = -1;
@@ -25,14 +25,12 @@ internal sealed class ExtentWalker : ISegmentWalker
     /// <summary>Begins before the first range.</summary>
     /// <param name="sources">What is walked.</param>
     /// <param name="below">The layer that, with all under it, is left absent; or null.</param>
-    /// <param name="salvage">
-    /// Called where a source cannot say what it has; the range is then taken for data. Null: that ends the walk.
-    /// </param>
-    public ExtentWalker(CopySources sources, BlockNode? below, Action<long, BlockException>? salvage)
+    /// <param name="readsUnknown">Where a source cannot say what it has, the range is taken for data; else that ends the walk.</param>
+    public ExtentWalker(CopySources sources, BlockNode? below, bool readsUnknown)
     {
         this.sources = sources;
         this.below = below;
-        this.salvage = salvage;
+        this.readsUnknown = readsUnknown;
         answer.Reset(0, 1);
     }
 
@@ -121,13 +119,13 @@ internal sealed class ExtentWalker : ISegmentWalker
         catch (BlockException e)
         {
             answer.Reset(0, 1);
-            if (salvage is null)
+            if (!readsUnknown)
             {
                 throw new BlockException(
                     e.Code, $"error while reading block status at offset {position}: {e.Message}", e.NodeName, e.Offset, e, e.Errno);
             }
 
-            salvage(position, e);
+            // The range is read, and told of there if that fails too.
             chain = new BackingChain(sources[source], below);
             return false;
         }
