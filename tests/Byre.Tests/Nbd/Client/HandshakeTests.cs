@@ -303,15 +303,24 @@ public sealed class HandshakeTests
         Assert.Equal(ErrorCode.Disconnected, e.Code);
     }
 
-    [Fact]
-    public async Task A_client_that_is_closed_in_option_mode_asks_nothing_and_can_be_closed_again()
+    [Theory]
+    [InlineData(true)]
+    [InlineData(false)]
+    public async Task A_client_that_is_closed_asks_nothing_and_can_be_closed_again(bool optionMode)
     {
-        using var server = new FakeServer(peer => peer.Handshake());
-        var client = await NbdClient.ConnectAsync(server.Options with { OptionMode = true });
+        using var server = new FakeServer(peer =>
+        {
+            peer.Handshake();
+            peer.WaitForEnd();
+        });
+        var client = await NbdClient.ConnectAsync(server.Options with { OptionMode = optionMode });
         await client.DisposeAsync();
-        await Assert.ThrowsAsync<ObjectDisposedException>(() => client.ListExportsAsync());
-        await Assert.ThrowsAsync<ObjectDisposedException>(() => client.GoAsync());
-        await client.DisposeAsync();
+        foreach (var option in (Func<Task>[])[() => client.ListExportsAsync(), () => client.GoAsync()])
+        {
+            Assert.Equal(typeof(NbdClient).FullName, (await Assert.ThrowsAsync<ObjectDisposedException>(option)).ObjectName);
+        }
+
+        Assert.True(client.DisposeAsync().AsTask().IsCompletedSuccessfully, "closing it again did something");
     }
 
     [Theory]
