@@ -69,6 +69,11 @@ internal sealed partial class SubServer : IAsyncDisposable
     /// <summary>No more connections are wanted: nothing of this program is left among the files, however it ends.</summary>
     public void RemoveSocket() => Remove(directory);
 
+    /// <summary>What is said where the server does not take a connection: it names the command, and not a socket of this program's.</summary>
+    /// <param name="cause">Why, as who asked for the connection knows it.</param>
+    public string Failure(string cause) =>
+        $"'{Command}' does not serve: {cause.Replace($"'{SocketPath}'", "its socket", StringComparison.Ordinal)}";
+
     /// <summary>Asks the server to end, and does not wait: for a program that is ending at once itself.</summary>
     public void Stop()
     {

@@ -1,3 +1,7 @@
+using Byre.Blockdev;
+using Byre.Cli.Img;
+using Byre.Nodes;
+
 namespace Byre.Cli.Copy;
 
 /// <summary>The servers that were started for a copy.</summary>
@@ -6,9 +10,12 @@ internal sealed class CopyServers : IAsyncDisposable
     private readonly Lock gate = new();
     private readonly List<SubServer> servers = [];
 
-    /// <summary>Starts one.</summary>
+    /// <summary>Starts one and opens what it serves.</summary>
+    /// <param name="end">The end whose command it is.</param>
+    /// <param name="open">Opens the image that a URI names.</param>
     /// <exception cref="IOException">It cannot be started.</exception>
-    public SubServer Start(CopyEnd end)
+    /// <exception cref="ImgFailure">What it serves cannot be opened: the message names the command.</exception>
+    public async ValueTask<OpenImage> OpenAsync(CopyEnd end, Func<string, ValueTask<OpenImage>> open)
     {
         var server = SubServer.Start(end.Words);
         lock (gate)
@@ -16,7 +23,14 @@ internal sealed class CopyServers : IAsyncDisposable
             servers.Add(server);
         }
 
-        return server;
+        try
+        {
+            return await open(server.Uri).ConfigureAwait(false);
+        }
+        catch (ImgFailure e) when (e.InnerException is BlockException cause)
+        {
+            throw new ImgFailure(server.Failure(cause.Message), 1, cause);
+        }
     }
 
     /// <summary>The program ends at once: asks all of them to end, too, and does not wait.</summary>

@@ -53,8 +53,8 @@ internal sealed class CopySource : ISequentialInput, IAsyncDisposable
                 var name = FileNames.OfPath(end.Name);
                 return new CopySource(end.Title, await OpenImageAsync(request, context, name, end.Format ?? "file", false).ConfigureAwait(false), null, null);
             case CopyEndKind.Command:
-                var server = servers.Start(end);
-                return new CopySource(end.Title, await OpenImageAsync(request, context, server.Uri, CopyRemote.Driver, false).ConfigureAwait(false), null, null);
+                var served = await servers.OpenAsync(end, uri => OpenImageAsync(request, context, uri, CopyRemote.Driver, false)).ConfigureAwait(false);
+                return new CopySource(end.Title, served, null, null);
             default:
                 return new CopySource(
                     end.Title, await OpenImageAsync(request, context, end.Name, FormatOf(end), end.IsOptions).ConfigureAwait(false), null, null);

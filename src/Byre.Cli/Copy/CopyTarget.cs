@@ -138,18 +138,28 @@ internal sealed class CopyTarget : IAsyncDisposable
     private static async ValueTask<CopyTarget> OfImageAsync(CopyRequest request, CopySource source, ImgContext context, CopyServers servers)
     {
         var end = request.Target;
-        var name = end.Kind switch
-        {
-            CopyEndKind.Command => servers.Start(end).Uri,
-            CopyEndKind.Path => FileNames.OfPath(end.Name),
-            _ => end.Name,
-        };
         if (end.Kind == CopyEndKind.Path)
         {
             await RefuseSourceAsync(end.Name, source).ConfigureAwait(false);
         }
 
-        var image = await ImgImages.OpenAsync(
+        var image = end.Kind == CopyEndKind.Command
+            ? await servers.OpenAsync(end, OpenAsync).ConfigureAwait(false)
+            : await OpenAsync(end.Kind == CopyEndKind.Path ? FileNames.OfPath(end.Name) : end.Name).ConfigureAwait(false);
+        if (image.IsReadOnly)
+        {
+            await image.DisposeAsync().ConfigureAwait(false);
+            throw new ImgFailure($"'{end.Title}' is read-only: it cannot be a destination");
+        }
+
+        if (!request.Flush)
+        {
+            CopyRemote.LeaveUnflushed(image.Node);
+        }
+
+        return new CopyTarget(end.Title, image.Edge);
+
+        ValueTask<OpenImage> OpenAsync(string name) => ImgImages.OpenAsync(
             name,
             end.IsOptions,
             new OpenOptions
@@ -163,19 +173,7 @@ internal sealed class CopyTarget : IAsyncDisposable
                 BlockingIo = true,
                 WriteBehind = true,
             },
-            DefaultPermissions.ForUser(write: true)).ConfigureAwait(false);
-        if (image.IsReadOnly)
-        {
-            await image.DisposeAsync().ConfigureAwait(false);
-            throw new ImgFailure($"'{end.Title}' is read-only: it cannot be a destination");
-        }
-
-        if (!request.Flush)
-        {
-            CopyRemote.LeaveUnflushed(image.Node);
-        }
-
-        return new CopyTarget(end.Title, image.Edge);
+            DefaultPermissions.ForUser(write: true));
     }
 
     private static async ValueTask RefuseSourceAsync(string path, CopySource source)

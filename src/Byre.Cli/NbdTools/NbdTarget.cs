@@ -46,7 +46,7 @@ internal sealed class NbdTarget
         catch (Exception e) when (server is not null)
         {
             await server.DisposeAsync().ConfigureAwait(false);
-            throw e is BlockException { Code: var code } ? new BlockException(code, $"'{server.Command}' does not serve: {e.Message}") : e;
+            throw e is BlockException { Code: var code } ? new BlockException(code, server.Failure(e.Message)) : e;
         }
     }
 }
