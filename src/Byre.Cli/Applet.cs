@@ -18,12 +18,25 @@ internal sealed record Applet(string Name, string? Link, string Summary, Func<st
     public static IReadOnlyList<Applet> All { get; } =
     [
         new("io", "qemu-io", "run commands on an image: read, write, discard, ...", IoProgram.RunAsync),
-        new("serve", "qemu-nbd", "serve images over the NBD protocol", ServeProgram.RunAsync),
-        new("copy", "nbdcopy", "copy disks to and from files, NBD servers and pipes", CopyProgram.RunAsync),
+        new("serve", "qemu-nbd", "serve images over the NBD protocol", ServeProgram.RunAsync) { HeedsSignals = true },
+        new("copy", "nbdcopy", "copy disks to and from files, NBD servers and pipes", CopyProgram.RunAsync) { HeedsSignals = true },
         new("nbdinfo", "nbdinfo", "show what an NBD server and its exports are", NbdInfoCommand.RunAsync),
         new("nbddump", "nbddump", "show the bytes of an NBD export", NbdDumpCommand.RunAsync),
         new("demo", null, "show what this program does, on a disk made for it", (arguments, _) => DemoCommand.RunAsync(arguments)),
     ];
+
+    /// <summary>It does what is to be done when a signal ends it.</summary>
+    public bool HeedsSignals { get; init; }
+
+    /// <summary>Runs it as the program that it is.</summary>
+    /// <param name="arguments">Its arguments.</param>
+    /// <param name="program">The name it is called by in messages.</param>
+    /// <returns>The exit status.</returns>
+    public async Task<int> StartAsync(string[] arguments, string program)
+    {
+        using var tidyEnd = HeedsSignals ? null : new TidyEnd();
+        return await RunAsync(arguments, program).ConfigureAwait(false);
+    }
 
     /// <summary>The one that a tool's name selects, or null.</summary>
     public static Applet? OfLink(string link) => All.FirstOrDefault(applet => applet.Link == link);

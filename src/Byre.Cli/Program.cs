@@ -24,7 +24,7 @@ internal static class Program
             if (Applet.OfLink(invoked) is { } applet)
             {
                 program = invoked;
-                return await applet.RunAsync(args, program).ConfigureAwait(false);
+                return await applet.StartAsync(args, program).ConfigureAwait(false);
             }
 
             return await RunByreAsync(args).ConfigureAwait(false);
@@ -64,7 +64,7 @@ internal static class Program
                 return args.Length == 0 ? 1 : 0;
             default:
                 return Applet.OfName(args[0]) is { } applet
-                    ? await applet.RunAsync(args[1..], $"byre {applet.Name}").ConfigureAwait(false)
+                    ? await applet.StartAsync(args[1..], $"byre {applet.Name}").ConfigureAwait(false)
                     : await RunImgAsync(args, "byre").ConfigureAwait(false);
         }
     }

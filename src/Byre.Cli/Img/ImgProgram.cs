@@ -43,6 +43,7 @@ internal static class ImgProgram
 
         if (verb.OnlyReads)
         {
+            using var tidyEnd = new TidyEnd();
             return await ImgApplet.RunAsync(context, verb, words).ConfigureAwait(false);
         }
 
