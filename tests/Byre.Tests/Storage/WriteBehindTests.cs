@@ -10,6 +10,7 @@ public sealed partial class WriteBehindTests : IDisposable
 {
     private const long MiB = 1 << 20;
     private const long Length = 160 * MiB;
+    private const long Places = 80 * MiB;
 
     // Beside the program: what a temporary folder holds may have no device behind it.
     private readonly string path = Path.Combine(AppContext.BaseDirectory, $"write-behind-{Guid.NewGuid():N}");
@@ -43,13 +44,13 @@ public sealed partial class WriteBehindTests : IDisposable
     [DiskFact]
     public async Task Writes_of_all_places_side_by_side_are_whole()
     {
-        var model = new byte[Length];
+        var model = new byte[Places];
         await using var edge = Make(writeBehind: true);
         await Parallel.ForAsync(0, 4, async (lane, _) =>
         {
             // Each lane has its own quarter and jumps about in it, so that windows are written to again after they have left.
             var random = new Random(lane);
-            var quarter = Length / 4;
+            var quarter = Places / 4;
             for (var i = 0; i < 400; i++)
             {
                 var length = random.Next(1, 300_000);
@@ -58,7 +59,7 @@ public sealed partial class WriteBehindTests : IDisposable
                 await edge.WriteAsync(offset, model.AsMemory(offset, length));
             }
         });
-        var read = new byte[Length];
+        var read = new byte[Places];
         await edge.ReadAsync(0, read);
         Assert.True(model.AsSpan().SequenceEqual(read));
     }
