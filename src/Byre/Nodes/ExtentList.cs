@@ -73,29 +73,27 @@ public sealed class ExtentList
         }
 
         var length = Math.Min(extent.Length, rangeEnd - end);
-        if (Count > 0)
+        var count = Count;
+        if (count > 0 && extent.Continues(items[count - 1]))
         {
-            ref var last = ref items[Count - 1];
-            if (extent.Continues(last))
-            {
-                last = last with { Length = last.Length + length };
-                end += length;
-                return;
-            }
+            items[count - 1].Grow(length);
         }
-
-        if (Count == Limit)
+        else if (count == Limit)
         {
             limitPassed = true;
             return;
         }
-
-        if (Count == items.Length)
+        else
         {
-            Array.Resize(ref items, items.Length * 2);
+            if (count == items.Length)
+            {
+                Array.Resize(ref items, count * 2);
+            }
+
+            items[count].Become(extent, length);
+            Count = count + 1;
         }
 
-        items[Count++] = length == extent.Length ? extent : extent.Slice(end, end + length);
         end += length;
     }
 
@@ -104,10 +102,7 @@ public sealed class ExtentList
     {
         foreach (ref var item in items.AsSpan(0, Count))
         {
-            if (item.State == ExtentState.Absent)
-            {
-                item = item with { Depth = 0 };
-            }
+            item.DecideAbsent();
         }
     }
 }

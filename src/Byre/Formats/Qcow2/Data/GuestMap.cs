@@ -1,5 +1,6 @@
 using System.Buffers.Binary;
 using System.Runtime.CompilerServices;
+using System.Runtime.InteropServices;
 using Byre.Formats.Qcow2.Layout;
 using Byre.Formats.Qcow2.Metadata;
 using Byre.Nodes;
@@ -12,8 +13,6 @@ namespace Byre.Formats.Qcow2.Data;
 /// </summary>
 internal sealed class GuestMap
 {
-    private static readonly HostOffset NoHost = new(-1);
-
     private readonly BlockEdge file;
     private readonly Lock gate;
     private readonly ResidentTable l1;
@@ -80,6 +79,8 @@ internal sealed class GuestMap
     /// <summary>The end of the range whose entries are in the same table.</summary>
     public long TableEnd(GuestOffset guest) => (geometry.L1Index(guest) + 1) << geometry.L1Shift;
 
+    private static HostOffset NoHost => new(-1);
+
     /// <summary>Where the range ends that the tables can map: behind the disk, and behind the VM state.</summary>
     public long MappedEnd => (long)l1.Count << geometry.L1Shift;
 
@@ -126,7 +127,7 @@ internal sealed class GuestMap
         }
         else
         {
-            run = FindStandard(slice.Bytes, at, guest, max);
+            FindStandard(slice.Bytes, at, guest, max, out run);
         }
 
         return true;
@@ -144,7 +145,7 @@ internal sealed class GuestMap
     {
         if (hint.Slice is { IsResident: true } known && guest.Value >= hint.Start && guest.Value < hint.End)
         {
-            run = FindStandard(known.Bytes, PositionInSlice(guest), guest, max);
+            FindStandard(known.Bytes, PositionInSlice(guest), guest, max, out run);
             return true;
         }
 
@@ -336,32 +337,34 @@ internal sealed class GuestMap
 
     private int PositionInSlice(GuestOffset guest) => geometry.L2Position(guest) & (l2.SliceSize - 1);
 
-    private GuestRun FindStandard(byte[] bytes, int at, GuestOffset guest, long max)
+    // Who reads a map asks this for every run: the answer is written where it is wanted, field by field.
+    private void FindStandard(byte[] bytes, int at, GuestOffset guest, long max, out GuestRun run)
     {
-        var raw = BinaryPrimitives.ReadUInt64BigEndian(bytes.AsSpan(at));
+        var entries = MemoryMarshal.Cast<byte, ulong>(bytes.AsSpan(at)); // big-endian
+        var stored = entries[0];
+        var raw = BinaryPrimitives.ReverseEndianness(stored);
         var entry = new L2Entry(raw);
-        var kind = entry.KindAt(geometry, 0);
+        var kind = entry.StandardKind(geometry);
         var within = geometry.InCluster(guest);
-        long length = ClusterSize - within;
         var mapped = kind is SubclusterKind.Normal or SubclusterKind.ZeroAllocated;
         var host = mapped ? entry.Host + within : NoHost;
-        if (kind is not (SubclusterKind.Compressed or SubclusterKind.Invalid))
+        var clusters = 1;
+        var most = (int)Math.Min(entries.Length, (max >> ClusterBits) + 2);
+        if (mapped)
         {
-            var step = mapped ? (ulong)ClusterSize : 0;
-            var expected = raw;
-            for (at += 8; at < bytes.Length && length < max; at += 8)
+            var step = (ulong)ClusterSize;
+            for (var expected = raw + step; clusters < most && BinaryPrimitives.ReverseEndianness(entries[clusters]) == expected; expected += step)
             {
-                expected += step;
-                if (BinaryPrimitives.ReadUInt64BigEndian(bytes.AsSpan(at)) != expected)
-                {
-                    break;
-                }
-
-                length += ClusterSize;
+                clusters++;
             }
         }
+        else if (kind is not (SubclusterKind.Compressed or SubclusterKind.Invalid) && most > 1 && entries[1] == stored)
+        {
+            var end = entries[1..most].IndexOfAnyExcept(stored);
+            clusters = end < 0 ? most : end + 1;
+        }
 
-        return new GuestRun(kind, Math.Min(length, max), host, entry.IsCopied, raw);
+        run = new GuestRun(kind, Math.Min(((long)clusters << ClusterBits) - within, max), host, entry.IsCopied, raw);
     }
 
     private GuestRun FindExtended(byte[] bytes, int at, GuestOffset guest, long max)

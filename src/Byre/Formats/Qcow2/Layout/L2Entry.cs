@@ -117,8 +117,9 @@ internal readonly record struct L2Entry(ulong Raw, ulong Bitmap = 0)
         return (Raw & (ReservedMask | (geometry.HasSubclusters || geometry.Version < 3 ? ZeroBit : 0))) != 0;
     }
 
-    /// <summary>What subcluster <paramref name="index"/> is; without subclusters, what the cluster is.</summary>
-    internal SubclusterKind KindAt(in ImageGeometry geometry, int index)
+    /// <summary>What the cluster is, in an image without subclusters.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    internal SubclusterKind StandardKind(in ImageGeometry geometry)
     {
         if ((Raw & CompressedBit) != 0)
         {
@@ -131,17 +132,29 @@ internal readonly record struct L2Entry(ulong Raw, ulong Bitmap = 0)
             return SubclusterKind.Invalid;
         }
 
-        if (!geometry.HasSubclusters)
+        if ((Raw & ZeroBit) != 0)
         {
-            if ((Raw & ZeroBit) != 0)
-            {
-                return geometry.Version < 3 ? SubclusterKind.Invalid : hasHost ? SubclusterKind.ZeroAllocated : SubclusterKind.ZeroPlain;
-            }
-
-            return hasHost ? SubclusterKind.Normal : SubclusterKind.UnallocatedPlain;
+            return geometry.Version < 3 ? SubclusterKind.Invalid : hasHost ? SubclusterKind.ZeroAllocated : SubclusterKind.ZeroPlain;
         }
 
-        if (ContradictsItself || (!hasHost && DataBits != 0))
+        return hasHost ? SubclusterKind.Normal : SubclusterKind.UnallocatedPlain;
+    }
+
+    /// <summary>What subcluster <paramref name="index"/> is; without subclusters, what the cluster is.</summary>
+    internal SubclusterKind KindAt(in ImageGeometry geometry, int index)
+    {
+        if (!geometry.HasSubclusters)
+        {
+            return StandardKind(geometry);
+        }
+
+        if ((Raw & CompressedBit) != 0)
+        {
+            return SubclusterKind.Compressed;
+        }
+
+        var hasHost = HasHost(geometry);
+        if ((hasHost && !geometry.IsClusterAligned(Host)) || ContradictsItself || (!hasHost && DataBits != 0))
         {
             return SubclusterKind.Invalid;
         }
