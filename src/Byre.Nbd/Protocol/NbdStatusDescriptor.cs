@@ -40,11 +40,19 @@ public readonly record struct NbdStatusDescriptor(ulong Length, ulong Flags)
     /// <exception cref="OverflowException">A field does not fit in 32 bits.</exception>
     public static void WriteAll(ReadOnlySpan<NbdStatusDescriptor> items, Span<byte> target, NbdHeaderStyle style)
     {
-        var each = SizeOf(style);
-        foreach (ref readonly var item in items)
+        if (style == NbdHeaderStyle.Extended)
         {
-            item.Write(target, style);
-            target = target[each..];
+            for (var i = 0; i < items.Length; i++)
+            {
+                items[i].Write(target[(i * ExtendedSize)..], NbdHeaderStyle.Extended);
+            }
+
+            return;
+        }
+
+        for (var i = 0; i < items.Length; i++)
+        {
+            items[i].Write(target[(i * CompactSize)..], NbdHeaderStyle.Structured);
         }
     }
 

@@ -76,10 +76,17 @@ internal sealed class StatusRunner(NbdExport export, NbdHeaderStyle style, IRead
     /// <summary>Takes a question back that is not answered, or has been.</summary>
     public void Return(StatusQuestion? question)
     {
-        if (question is not null)
+        if (question is null)
         {
-            idle.Add(question);
+            return;
         }
+
+        foreach (var reply in question.All)
+        {
+            reply.Forget();
+        }
+
+        idle.Add(question);
     }
 
     /// <summary>Answers, and leaves finished chunks in the request's payload.</summary>

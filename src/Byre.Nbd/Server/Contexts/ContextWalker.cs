@@ -1,3 +1,4 @@
+using System.Runtime.CompilerServices;
 using Byre.Nbd.Protocol;
 using Byre.Nodes;
 
@@ -173,13 +174,16 @@ internal sealed class ContextWalker
     /// <param name="length">The piece's bytes.</param>
     /// <param name="mayBegin">The piece begins inside of the range asked about: an extent may begin there.</param>
     /// <returns>False if none is open any more.</returns>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
     private bool Append(long length, bool mayBegin)
     {
-        if (replies.Length == 1)
-        {
-            return replies[0].TryAppend(length, FlagsOf(replies[0].Context), mayBegin);
-        }
+        return replies.Length == 1
+            ? replies[0].TryAppend(length, FlagsOf(replies[0].Context), mayBegin)
+            : AppendSeveral(length, mayBegin);
+    }
 
+    private bool AppendSeveral(long length, bool mayBegin)
+    {
         var continues = true;
         var hasRoom = mayBegin;
         for (var i = 0; i < replies.Length; i++)
@@ -234,6 +238,7 @@ internal sealed class ContextWalker
         }
     }
 
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
     private uint FlagsOf(MetaContext context) => context.Kind switch
     {
         MetaContextKind.Allocation => (uint)mapping.Allocation,

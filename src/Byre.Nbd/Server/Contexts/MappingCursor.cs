@@ -1,3 +1,4 @@
+using System.Runtime.CompilerServices;
 using Byre.Graph;
 using Byre.Nbd.Protocol;
 using Byre.Nodes;
@@ -10,7 +11,7 @@ internal sealed class MappingCursor(BlockEdge edge)
 {
     // The first question is small, since most requests end after a few extents; each later one is larger.
     private const int FirstBatch = 8;
-    private const int LastBatch = 4096;
+    private const int LastBatch = 1024;
 
     private readonly ExtentList extents = new();
     private BackingChain? chain;
@@ -19,6 +20,10 @@ internal sealed class MappingCursor(BlockEdge edge)
     private int index;
     private int batch;
     private long start;
+
+    // The depth of what is absent, and up to where it is that.
+    private int absentDepth;
+    private long absentEnd;
 
     /// <summary>Where the present piece ends, as an offset in the node.</summary>
     public long End { get; private set; }
@@ -37,7 +42,7 @@ internal sealed class MappingCursor(BlockEdge edge)
     /// <summary>Forgets what was learned: the next question is asked anew.</summary>
     public void Begin()
     {
-        (End, start, batch, index) = (0, 0, FirstBatch, 0);
+        (End, start, batch, index, absentEnd) = (0, 0, FirstBatch, 0, 0);
         extents.Reset(0, 1);
         if (chain is null || !IsCurrent(chain))
         {
@@ -51,6 +56,7 @@ internal sealed class MappingCursor(BlockEdge edge)
     }
 
     /// <summary>The piece at an offset is known without a further question.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public bool TryMove(long at)
     {
         if (at >= start && at < End)
@@ -58,17 +64,20 @@ internal sealed class MappingCursor(BlockEdge edge)
             return true;
         }
 
-        while (index < extents.Count && extents.Items[index].End <= at)
+        var known = extents.Items;
+        var i = index;
+        while (i < known.Length && known[i].End <= at)
         {
-            index++;
+            i++;
         }
 
-        if (index == extents.Count || extents.Items[index].Start > at)
+        index = i;
+        if (i == known.Length || known[i].Start > at)
         {
             return false;
         }
 
-        Take(extents.Items[index], at);
+        Take(known[i], at);
         return true;
     }
 
@@ -89,15 +98,21 @@ internal sealed class MappingCursor(BlockEdge edge)
         }
     }
 
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
     private void Take(in BlockExtent extent, long at)
     {
         (start, End) = (at, extent.End);
         if (extent.State == ExtentState.Absent)
         {
             // Behind the end of a shorter backing layer that layer decides; elsewhere nobody does.
-            var asked = chain!.DeepestAskedAt(at, out var end);
-            Depth = asked == chain.Layers.Count ? 0 : asked + 1;
-            End = Math.Min(End, end);
+            if (at >= absentEnd)
+            {
+                var asked = chain!.DeepestAskedAt(at, out absentEnd);
+                absentDepth = asked == storesData.Length ? 0 : asked + 1;
+            }
+
+            Depth = absentDepth;
+            End = Math.Min(End, absentEnd);
             Allocation = NbdAllocation.Hole | NbdAllocation.Zero;
             return;
         }
