@@ -1,5 +1,4 @@
 using System.Globalization;
-using System.Text;
 using Byre.Nodes;
 
 namespace Byre.Blockdev.Options;
@@ -34,7 +33,7 @@ internal sealed class OptionSet(Dictionary<string, string> options, IReadOnlyDic
         {
             if (options.TryGetValue(key, out var value))
             {
-                result[key] = JsonValues.GetValueOrDefault(key) ?? Quoted(value);
+                result[key] = JsonValues.GetValueOrDefault(key) ?? JsonString.Quoted(value);
             }
         }
 
@@ -107,24 +106,6 @@ internal sealed class OptionSet(Dictionary<string, string> options, IReadOnlyDic
         {
             throw Invalid($"The {driver} driver has no option '{options.Keys.Min(StringComparer.Ordinal)}'");
         }
-    }
-
-    /// <summary>In ASCII, with capital hexadecimal digits, as QEMU's tools print it.</summary>
-    private static string Quoted(string value)
-    {
-        var text = new StringBuilder("\"");
-        foreach (var c in value)
-        {
-            text.Append(c switch
-            {
-                '"' => "\\\"",
-                '\\' => "\\\\",
-                >= ' ' and < '\x7f' => c.ToString(),
-                _ => string.Create(CultureInfo.InvariantCulture, $"\\u{(int)c:X4}"),
-            });
-        }
-
-        return text.Append('"').ToString();
     }
 
     private static BlockException Invalid(string message) => new(ErrorCode.Invalid, message);

@@ -1,5 +1,6 @@
 using System.Globalization;
 using System.Text;
+using Byre.Blockdev;
 
 namespace Byre.Cli.Img;
 
@@ -30,7 +31,7 @@ internal sealed class JsonText
     public void Add(string? name, string value)
     {
         Next(name);
-        Quote(value);
+        JsonString.Append(text, value);
     }
 
     /// <summary>Adds a number.</summary>
@@ -52,14 +53,6 @@ internal sealed class JsonText
     {
         Next(name);
         text.Append(value ? "true" : "false");
-    }
-
-    /// <summary>A string as JSON writes it, quotes included.</summary>
-    public static string Quoted(string value)
-    {
-        var json = new JsonText();
-        json.Quote(value);
-        return json.ToString();
     }
 
     /// <summary>The text so far.</summary>
@@ -96,47 +89,10 @@ internal sealed class JsonText
         first = false;
         if (name is not null)
         {
-            Quote(name);
+            JsonString.Append(text, name);
             text.Append(": ");
         }
     }
 
     private void NewLine() => text.Append('\n').Append(' ', 4 * level);
-
-    private void Quote(string value)
-    {
-        text.Append('"');
-        foreach (var c in value)
-        {
-            switch (c)
-            {
-                case '"' or '\\':
-                    text.Append('\\').Append(c);
-                    break;
-                case '\b':
-                    text.Append("\\b");
-                    break;
-                case '\f':
-                    text.Append("\\f");
-                    break;
-                case '\n':
-                    text.Append("\\n");
-                    break;
-                case '\r':
-                    text.Append("\\r");
-                    break;
-                case '\t':
-                    text.Append("\\t");
-                    break;
-                case < ' ' or > '~':
-                    text.Append(CultureInfo.InvariantCulture, $"\\u{(int)c:X4}");
-                    break;
-                default:
-                    text.Append(c);
-                    break;
-            }
-        }
-
-        text.Append('"');
-    }
 }

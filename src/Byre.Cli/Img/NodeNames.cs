@@ -1,4 +1,5 @@
 using System.Globalization;
+using Byre.Blockdev;
 using Byre.Filters;
 using Byre.Formats.Raw;
 using Byre.Nodes;
@@ -48,7 +49,7 @@ internal static class NodeNames
         }
         else if (node is not NullNode)
         {
-            members.Add($"\"filename\": {JsonText.Quoted(Of(node))}");
+            members.Add($"\"filename\": {JsonString.Quoted(Of(node))}");
         }
 
         return $"{{{string.Join(", ", members)}}}";
