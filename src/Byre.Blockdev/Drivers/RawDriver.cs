@@ -16,9 +16,9 @@ internal sealed class RawDriver : IBlockDriver
     /// <inheritdoc/>
     public async ValueTask<BlockNode> OpenAsync(NodeOpening opening)
     {
-        var given = opening.Options.AsJson("offset", "size");
         var options = new RawOptions
         {
+            Given = opening.Options.AsJson("offset", "size"),
             Offset = opening.Options.TakeSize("offset") ?? 0,
             Size = opening.Options.TakeSize("size"),
             WasProbed = opening.WasProbed,
@@ -35,8 +35,6 @@ internal sealed class RawDriver : IBlockDriver
                 + "Give the format (raw) to have them unchecked.");
         }
 
-        var node = opening.Finish(RawNode.Open(file, options));
-        node.GivenOptions = given;
-        return node;
+        return opening.Finish(RawNode.Open(file, options));
     }
 }

@@ -18,7 +18,7 @@ internal static class NodeNames
     /// <summary>The name without options, or null where there is none.</summary>
     private static string? Plain(BlockNode node) => node switch
     {
-        { GivenOptions.Count: > 0 } => null,
+        IGivenOptions { GivenOptions.Count: > 0 } => null,
         BlkdebugNode { ConfigName: { } config } debug => $"blkdebug:{config}:{Of(debug.PrimaryChild!.Node)}",
         BlkverifyNode verify => $"blkverify:{Of(verify.PrimaryChild!.Node)}:{Of(verify.Children[0].Node)}",
         NullNode => $"{node.DriverName}://",
@@ -56,9 +56,9 @@ internal static class NodeNames
     }
 
     /// <summary>An option as it was given, or as it holds for a node that was not opened by options.</summary>
-    private static string? Given(BlockNode node, string key) => node.GivenOptions.GetValueOrDefault(key) ?? (key, node) switch
+    private static string? Given(BlockNode node, string key) => (key, node) switch
     {
-        (_, { GivenOptions.Count: > 0 }) => null,
+        (_, IGivenOptions { GivenOptions: { Count: > 0 } given }) => given.GetValueOrDefault(key),
         ("offset", RawNode { Options.Offset: not 0 and var offset }) => offset.ToString(CultureInfo.InvariantCulture),
         ("size", RawNode { Options.Size: { } size }) => size.ToString(CultureInfo.InvariantCulture),
         _ => null,

@@ -1,4 +1,3 @@
-using System.Collections.ObjectModel;
 using System.Runtime.CompilerServices;
 using System.Runtime.ExceptionServices;
 using Byre.Bitmaps;
@@ -36,12 +35,6 @@ public abstract class BlockNode : IAsyncDisposable
 
     /// <summary>The file name a person knows the node by; empty where there is none.</summary>
     public virtual string FileName => PrimaryChild?.Node.FileName ?? "";
-
-    /// <summary>
-    /// The options that decide what it shows, as they were given: JSON values ("1k" with its quotes, 1024, true, null) by their
-    /// keys. For names that open the same again; empty where there are none, or its driver has other names.
-    /// </summary>
-    public IReadOnlyDictionary<string, string> GivenOptions { get; set; } = ReadOnlyDictionary<string, string>.Empty;
 
     /// <summary>Length in bytes.</summary>
     public abstract long Length { get; }

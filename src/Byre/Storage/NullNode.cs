@@ -1,3 +1,4 @@
+using System.Collections.ObjectModel;
 using Byre.Nodes;
 
 namespace Byre.Storage;
@@ -7,12 +8,15 @@ namespace Byre.Storage;
 /// <param name="readZeroes">Reads give zeroes and extents say zero.</param>
 /// <param name="latency">How long each request takes.</param>
 /// <param name="driver">QEMU's name of it: null-co, or null-aio, which is the same here.</param>
-public sealed class NullNode(long length, bool readZeroes = true, TimeSpan latency = default, string driver = "null-co") : BlockNode
+public sealed class NullNode(long length, bool readZeroes = true, TimeSpan latency = default, string driver = "null-co") : BlockNode, IGivenOptions
 {
     private long length = length;
 
     /// <inheritdoc/>
     public override string DriverName => driver;
+
+    /// <inheritdoc/>
+    public IReadOnlyDictionary<string, string> GivenOptions { get; init; } = ReadOnlyDictionary<string, string>.Empty;
 
     /// <inheritdoc/>
     public override long Length => Volatile.Read(ref length);

@@ -6,7 +6,7 @@ namespace Byre.Formats.Raw;
 /// The raw format: the disk is the file, or a window of it. Its length is rounded up to 512 bytes, as QEMU's is; what
 /// lies past the file's end reads as zeroes.
 /// </summary>
-public sealed class RawNode : BlockNode, ICopyRangeTarget
+public sealed class RawNode : BlockNode, ICopyRangeTarget, IGivenOptions
 {
     private const int Sector = 512;
 
@@ -29,6 +29,9 @@ public sealed class RawNode : BlockNode, ICopyRangeTarget
 
     /// <summary>What part of the file is the disk.</summary>
     public RawOptions Options => options;
+
+    /// <inheritdoc/>
+    public IReadOnlyDictionary<string, string> GivenOptions => options.Given;
 
     /// <inheritdoc/>
     public override long Length => options.Size ?? (Math.Max(0, file.Length - options.Offset) + Sector - 1 & -Sector);

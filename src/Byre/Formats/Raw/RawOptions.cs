@@ -1,3 +1,5 @@
+using System.Collections.ObjectModel;
+
 namespace Byre.Formats.Raw;
 
 /// <summary>What part of the file below is the disk.</summary>
@@ -14,4 +16,7 @@ public sealed record RawOptions
     /// next guess cannot be led astray by what a guest wrote.
     /// </summary>
     public bool WasProbed { get; init; }
+
+    /// <summary>The options as they were given, as JSON values by their keys (see <see cref="Nodes.IGivenOptions"/>).</summary>
+    public IReadOnlyDictionary<string, string> Given { get; init; } = ReadOnlyDictionary<string, string>.Empty;
 }
