@@ -69,6 +69,12 @@ public sealed record OpenOptions
     /// <summary>NBD servers are asked for the layers behind them too (<see cref="Byre.Nodes.BlockExtent.Behind"/>).</summary>
     public bool LayersBehind { get; init; }
 
+    /// <summary>
+    /// What failures call the NBD server, where it was started for this image and the user knows no address of it; null for its
+    /// address.
+    /// </summary>
+    public string? ServerTitle { get; init; }
+
     /// <summary>The graph to open into, whose nodes options can refer to by name; null for a new one.</summary>
     public BlockGraph? Graph { get; init; }
 }

@@ -17,17 +17,19 @@ internal sealed partial class SubServer : IAsyncDisposable
 
     private readonly int process;
     private readonly string directory;
+    private readonly string command;
     private int hasEnded;
 
-    private SubServer(int process, string directory, string command)
+    private SubServer(int process, string directory, IReadOnlyList<string> words)
     {
         this.process = process;
         this.directory = directory;
-        Command = command;
+        command = words[0];
+        Title = words.Count > 1 ? $"[ {command} ... ]" : $"[ {command} ]";
     }
 
-    /// <summary>The command's first word.</summary>
-    public string Command { get; }
+    /// <summary>What failures call the server: the command, and not a socket of this program's.</summary>
+    public string Title { get; }
 
     /// <summary>The Unix domain socket at which the server takes connections.</summary>
     public string SocketPath => Path.Combine(directory, "socket");
@@ -57,7 +59,7 @@ internal sealed partial class SubServer : IAsyncDisposable
 
             // The runtime removes the name by which it bound a socket when it closes it.
             File.Move(bound, Path.Combine(directory, "socket"));
-            return new SubServer(SocketActivation.Start(program, words, listener), directory, words[0]);
+            return new SubServer(SocketActivation.Start(program, words, listener), directory, words);
         }
         catch (Exception e) when (e is SocketException or Win32Exception or IOException or ArgumentException)
         {
@@ -68,11 +70,6 @@ internal sealed partial class SubServer : IAsyncDisposable
 
     /// <summary>No more connections are wanted: nothing of this program is left among the files, however it ends.</summary>
     public void RemoveSocket() => Remove(directory);
-
-    /// <summary>What is said where the server does not take a connection: it names the command, and not a socket of this program's.</summary>
-    /// <param name="cause">Why, as who asked for the connection knows it.</param>
-    public string Failure(string cause) =>
-        $"'{Command}' does not serve: {cause.Replace($"'{SocketPath}'", "its socket", StringComparison.Ordinal)}";
 
     /// <summary>Asks the server to end, and does not wait: for a program that is ending at once itself.</summary>
     public void Stop()
@@ -110,7 +107,7 @@ internal sealed partial class SubServer : IAsyncDisposable
             {
                 _ = Signal(process, Kill);
                 await end.ConfigureAwait(false);
-                throw new IOException($"'{Command}' did not end when it was asked to, and was killed", e);
+                throw new IOException($"'{command}' did not end when it was asked to, and was killed", e);
             }
         }
         finally

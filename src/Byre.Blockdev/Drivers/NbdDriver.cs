@@ -55,6 +55,7 @@ internal sealed class NbdDriver : IBlockDriver
                 Client = new NbdClientOptions
                 {
                     Address = address,
+                    ServerTitle = opening.Session.ServerTitle,
                     ExportName = export ?? "",
                     Security = security,
                     TlsHostName = hostName,

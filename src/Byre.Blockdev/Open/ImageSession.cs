@@ -29,6 +29,9 @@ internal sealed class ImageSession(OpenOptions wanted)
     /// <summary>NBD servers are asked for the layers behind them too.</summary>
     public bool LayersBehind => wanted.LayersBehind;
 
+    /// <summary>What failures call NBD servers; null for their addresses.</summary>
+    public string? ServerTitle => wanted.ServerTitle;
+
     /// <summary>Backing files are not opened.</summary>
     public bool NoBacking => wanted.NoBacking;
 

@@ -12,10 +12,10 @@ internal sealed class CopyServers : IAsyncDisposable
 
     /// <summary>Starts one and opens what it serves.</summary>
     /// <param name="end">The end whose command it is.</param>
-    /// <param name="open">Opens the image that a URI names.</param>
+    /// <param name="open">Opens the image that a URI names, from a server that failures call so.</param>
     /// <exception cref="IOException">It cannot be started.</exception>
     /// <exception cref="ImgFailure">What it serves cannot be opened: the message names the command.</exception>
-    public async ValueTask<OpenImage> OpenAsync(CopyEnd end, Func<string, ValueTask<OpenImage>> open)
+    public async ValueTask<OpenImage> OpenAsync(CopyEnd end, Func<string, string, ValueTask<OpenImage>> open)
     {
         var server = SubServer.Start(end.Words);
         lock (gate)
@@ -25,11 +25,11 @@ internal sealed class CopyServers : IAsyncDisposable
 
         try
         {
-            return await open(server.Uri).ConfigureAwait(false);
+            return await open(server.Uri, server.Title).ConfigureAwait(false);
         }
         catch (ImgFailure e) when (e.InnerException is BlockException cause)
         {
-            throw new ImgFailure(server.Failure(cause.Message), 1, cause);
+            throw new ImgFailure(cause.Message, 1, cause); // without the name of a socket that nobody has to know
         }
     }
 

@@ -53,7 +53,8 @@ internal sealed class CopySource : ISequentialInput, IAsyncDisposable
                 var name = FileNames.OfPath(end.Name);
                 return new CopySource(end.Title, await OpenImageAsync(request, context, name, end.Format ?? "file", false).ConfigureAwait(false), null, null);
             case CopyEndKind.Command:
-                var served = await servers.OpenAsync(end, uri => OpenImageAsync(request, context, uri, CopyRemote.Driver, false)).ConfigureAwait(false);
+                var served = await servers.OpenAsync(
+                    end, (uri, title) => OpenImageAsync(request, context, uri, CopyRemote.Driver, false, title)).ConfigureAwait(false);
                 return new CopySource(end.Title, served, null, null);
             default:
                 return new CopySource(
@@ -118,11 +119,15 @@ internal sealed class CopySource : ISequentialInput, IAsyncDisposable
 
     private static string? FormatOf(CopyEnd end) => end.Format ?? (end.IsOptions || FileNames.IsJson(end.Name) ? null : CopyRemote.Driver);
 
-    private static ValueTask<OpenImage> OpenImageAsync(CopyRequest request, ImgContext context, string name, string? format, bool isOptions) =>
+    private static ValueTask<OpenImage> OpenImageAsync(CopyRequest request, ImgContext context, string name, string? format, bool isOptions, string? server = null) =>
         ImgImages.OpenAsync(
             name,
             isOptions,
-            ImgImages.ForReading(context, format, request.ForceShare) with { Options = CopyRemote.Options(name, request, request.Source) },
+            ImgImages.ForReading(context, format, request.ForceShare) with
+            {
+                Options = CopyRemote.Options(name, request, request.Source),
+                ServerTitle = server,
+            },
             ImgImages.Reading(request.ForceShare));
 
     private static bool Has(BlockNode node, (ulong Device, ulong Inode) identity) =>

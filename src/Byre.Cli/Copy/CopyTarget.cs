@@ -145,7 +145,7 @@ internal sealed class CopyTarget : IAsyncDisposable
 
         var image = end.Kind == CopyEndKind.Command
             ? await servers.OpenAsync(end, OpenAsync).ConfigureAwait(false)
-            : await OpenAsync(end.Kind == CopyEndKind.Path ? FileNames.OfPath(end.Name) : end.Name).ConfigureAwait(false);
+            : await OpenAsync(end.Kind == CopyEndKind.Path ? FileNames.OfPath(end.Name) : end.Name, server: null).ConfigureAwait(false);
         if (image.IsReadOnly)
         {
             await image.DisposeAsync().ConfigureAwait(false);
@@ -159,7 +159,7 @@ internal sealed class CopyTarget : IAsyncDisposable
 
         return new CopyTarget(end.Title, image.Edge);
 
-        ValueTask<OpenImage> OpenAsync(string name) => ImgImages.OpenAsync(
+        ValueTask<OpenImage> OpenAsync(string name, string? server) => ImgImages.OpenAsync(
             name,
             end.IsOptions,
             new OpenOptions
@@ -172,6 +172,7 @@ internal sealed class CopyTarget : IAsyncDisposable
                 Secrets = context.Secrets,
                 BlockingIo = true,
                 WriteBehind = true,
+                ServerTitle = server,
             },
             DefaultPermissions.ForUser(write: true));
     }

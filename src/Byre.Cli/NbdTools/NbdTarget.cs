@@ -35,6 +35,7 @@ internal sealed class NbdTarget
             var options = new NbdClientOptions
             {
                 Address = server is null ? Uri!.Address : NbdAddress.Unix(server.SocketPath),
+                ServerTitle = server?.Title,
                 ExportName = ExportName,
                 Security = security,
                 TlsHostName = Uri?.TlsHostName,
@@ -43,10 +44,10 @@ internal sealed class NbdTarget
             server?.RemoveSocket();
             return new TargetConnection(client, server);
         }
-        catch (Exception e) when (server is not null)
+        catch when (server is not null)
         {
             await server.DisposeAsync().ConfigureAwait(false);
-            throw e is BlockException { Code: var code } ? new BlockException(code, server.Failure(e.Message)) : e;
+            throw;
         }
     }
 }

@@ -8,6 +8,9 @@ public sealed record NbdClientOptions
     /// <summary>Where the server listens.</summary>
     public required NbdAddress Address { get; init; }
 
+    /// <summary>What failures call the server; null for its address.</summary>
+    public string? ServerTitle { get; init; }
+
     /// <summary>The export's name, empty for the server's default export; at most 4096 bytes of UTF-8.</summary>
     public string ExportName { get; init; } = "";
 

@@ -14,7 +14,7 @@ internal sealed class NbdConnector(NbdClientOptions options, bool blocking)
     private const int SocketBuffer = 4 << 20;
     private const int NoSuchFile = 2;
 
-    private readonly string server = options.Address.ToString();
+    private readonly string server = options.ServerTitle ?? options.Address.ToString();
 
     /// <summary>Connects and greets, up to the point where options can be sent.</summary>
     /// <exception cref="BlockException">No connection, or none that can be used.</exception>

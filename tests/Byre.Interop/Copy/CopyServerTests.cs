@@ -34,9 +34,10 @@ public sealed class CopyServerTests : IDisposable
     [InlineData("nbdcopy -- [ nbdkit --filter=error file data error-pread-rate=100% ] out 2>&1 | grep -v ^nbdkit; [ -e out ] && echo left", "nbdcopy: error while reading at byte ")]
     [InlineData("nbdcopy -- [ nbdkit eval get_size='echo 8388608' pread='if [ $4 -ge 4194304 ]; then echo EIO bad >&2; exit 1; fi; head -c $3 /dev/zero | tr \\\\0 A' ] out 2>&1 | grep -v ^nbdkit; [ -e out ] && echo left", "nbdcopy: error while reading at byte ")]
     [InlineData("nbdcopy -T 1 -- data [ nbdkit eval get_size='echo 8388608' pwrite='if [ $4 -ge 1048576 ]; then echo EIO bad >&2; exit 1; fi; cat >/dev/null' ] 2>&1 | grep -v ^nbdkit", "nbdcopy: error while writing at byte 1048576: ")]
-    [InlineData("nbdcopy -- [ bash -c 'exit 3' ] out 2>&1; [ -e out ] && echo left", "nbdcopy: 'bash' does not serve: Failed to connect to its socket: ")]
-    [InlineData("nbdcopy -- data [ false ] 2>&1", "nbdcopy: 'false' does not serve: Failed to connect to its socket: ")]
-    [InlineData("nbdcopy -- [ perl -e 'open F, \"<&=3\"; accept C, F; syswrite C, \"x\" x 99; sysread C, $b, 1' ] out 2>&1; [ -e out ] && echo left", "nbdcopy: 'perl' does not serve: The NBD server at its socket breaks the protocol: ")]
+    [InlineData("nbdcopy -- [ bash -c 'exit 3' ] out 2>&1; [ -e out ] && echo left", "nbdcopy: Failed to connect to '[ bash ... ]': ")]
+    [InlineData("nbdcopy -- data [ false ] 2>&1", "nbdcopy: Failed to connect to '[ false ]': ")]
+    [InlineData("nbdcopy -- [ perl -e 'open F, \"<&=3\"; accept C, F; syswrite C, \"x\" x 99; sysread C, $b, 1' ] out 2>&1; [ -e out ] && echo left", "nbdcopy: The NBD server at '[ perl ... ]' breaks the protocol: ")]
+    [InlineData("nbdcopy --synchronous -- [ nbdkit eval get_size='echo 8388608' pread='kill -9 $PPID' ] out 2>&1; [ -e out ] && echo left", "nbdcopy: error while reading at byte 0: The connection to the NBD server at '[ nbdkit ... ]' is lost: ")]
     [InlineData("nbdcopy -- [ nbdkit file data ] [ nbdkit file short ] 2>&1", "nbdcopy: '[ nbdkit file short ]' has 1048576 bytes; '[ nbdkit file data ]' has 3145728")]
     public async Task Fails_with_one_line_and_leaves_nothing(string line, string message)
     {
