@@ -28,9 +28,10 @@ internal sealed class CopyCommand(CopyRequest request, ImgContext context, CopyS
         await using (source.ConfigureAwait(false))
         {
             var target = await CopyTarget.OpenAsync(request, source, context, servers).ConfigureAwait(false);
+            using var progress = request.Progress ? new CopyProgressText(request.ProgressDescriptor) : null;
             try
             {
-                await FillAsync(source, target).ConfigureAwait(false);
+                await FillAsync(source, target, progress).ConfigureAwait(false);
             }
             catch
             {
@@ -40,6 +41,7 @@ internal sealed class CopyCommand(CopyRequest request, ImgContext context, CopyS
 
             await target.DisposeAsync().ConfigureAwait(false);
             context.Targets.ForgetAll();
+            progress?.Finish();
         }
     }
 
@@ -55,9 +57,8 @@ internal sealed class CopyCommand(CopyRequest request, ImgContext context, CopyS
         }
     }
 
-    private async ValueTask FillAsync(CopySource source, CopyTarget target)
+    private async ValueTask FillAsync(CopySource source, CopyTarget target, CopyProgressText? progress)
     {
-        using var progress = request.Progress ? new CopyProgressText(request.ProgressDescriptor) : null;
         var options = OptionsFor(source, target) with { Progress = progress };
         Tell(source, target, options);
         if (source.Length > target.Edge.Length && !target.Edge.Node.GrowsOnWrite)
@@ -93,8 +94,6 @@ internal sealed class CopyCommand(CopyRequest request, ImgContext context, CopyS
                 context.Error($"'{target.Title}' was read back and holds what was copied");
             }
         }
-
-        progress?.Finish();
     }
 
     private CopyOptions OptionsFor(CopySource source, CopyTarget target)

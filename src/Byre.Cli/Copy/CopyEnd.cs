@@ -53,13 +53,12 @@ internal sealed record CopyEnd(CopyEndKind Kind, string Name, IReadOnlyList<stri
         {
             "-" => CopyEndKind.Standard,
             "null:" => CopyEndKind.Null,
-            _ when FileNames.IsJson(word) || IsNbd(word) => CopyEndKind.Image,
+            _ when FileNames.IsJson(word) || NbdNames.IsNbd(word) || IsVsock(word) => CopyEndKind.Image,
             _ => CopyEndKind.Path,
         },
         word,
         []);
 
-    private static bool IsNbd(string word) =>
-        word.StartsWith("nbd:", StringComparison.Ordinal) || word.StartsWith("nbds:", StringComparison.Ordinal)
-        || word.StartsWith("nbd+unix:", StringComparison.Ordinal) || word.StartsWith("nbds+unix:", StringComparison.Ordinal);
+    /// <summary>Names that nbdcopy takes and this program cannot: who opens them says so.</summary>
+    private static bool IsVsock(string word) => FileNames.ProtocolOf(word) is "nbd+vsock" or "nbds+vsock";
 }

@@ -61,7 +61,7 @@ internal static class CopyProgram
         }
         finally
         {
-            context.Secrets.Dispose();
+            context.Objects.Dispose();
         }
 
         void Stop(PosixSignalContext received)

@@ -1,7 +1,8 @@
 using System.Globalization;
 using System.Text;
 using Byre.Jobs;
-using Microsoft.Win32.SafeHandles;
+using Byre.Nodes;
+using Byre.Storage;
 
 namespace Byre.Cli.Copy;
 
@@ -11,7 +12,7 @@ internal sealed class CopyProgressText : IProgress<CopyProgress>, IDisposable
     private const int BarWidth = 40;
     private const int StandardErrorDescriptor = 2;
 
-    private readonly FileStream? file;
+    private readonly HostStream? output;
     private readonly bool isBar;
     private int shown = -1;
     private bool isOver;
@@ -21,7 +22,7 @@ internal sealed class CopyProgressText : IProgress<CopyProgress>, IDisposable
     public CopyProgressText(int? descriptor)
     {
         isBar = descriptor is null;
-        file = Open(descriptor ?? StandardErrorDescriptor);
+        output = Open(descriptor ?? StandardErrorDescriptor);
     }
 
     /// <inheritdoc/>
@@ -54,16 +55,17 @@ internal sealed class CopyProgressText : IProgress<CopyProgress>, IDisposable
             Write("\n"); // what went wrong is told on a line of its own
         }
 
-        file?.Dispose();
+        output?.Dispose();
     }
 
-    private static FileStream? Open(int descriptor)
+    private static HostStream? Open(int descriptor)
     {
         try
         {
-            return new FileStream(new SafeFileHandle(descriptor, ownsHandle: false), FileAccess.Write, bufferSize: 0);
+            // Only what the program was given: another number may be that of the file that is written.
+            return HostStream.OfDescriptor(descriptor, "progress");
         }
-        catch (Exception e) when (e is IOException or UnauthorizedAccessException or ArgumentException)
+        catch (BlockException)
         {
             return null; // nbdcopy copies without it, too
         }
@@ -87,9 +89,9 @@ internal sealed class CopyProgressText : IProgress<CopyProgress>, IDisposable
     {
         try
         {
-            file?.Write(Encoding.ASCII.GetBytes(text));
+            output?.Write(Encoding.ASCII.GetBytes(text));
         }
-        catch (Exception e) when (e is IOException or UnauthorizedAccessException)
+        catch (BlockException)
         {
             // Whoever wanted to know is gone.
         }

@@ -1,4 +1,5 @@
 using System.Globalization;
+using Byre.Blockdev;
 using Byre.Nodes;
 
 namespace Byre.Cli.Copy;
@@ -16,11 +17,11 @@ internal static class CopyRemote
     public static IReadOnlyDictionary<string, string> Options(string name, CopyRequest request, CopyEnd end)
     {
         var options = new Dictionary<string, string>(StringComparer.Ordinal);
-        if (name.StartsWith(Driver, StringComparison.Ordinal) && end is { IsOptions: false, Format: null } && end.Kind != CopyEndKind.Path)
+        if (end is { IsOptions: false, Kind: not CopyEndKind.Path } && NbdNames.IsNbd(name))
         {
             // A server that was started for the copy takes one connection, and ends with it.
             var connections = request.Synchronous || end.Kind == CopyEndKind.Command ? 1 : request.Connections;
-            options["connections"] = Math.Min(connections, 16).ToString(CultureInfo.InvariantCulture);
+            options[end.Format is null or Driver ? "connections" : "file.connections"] = Math.Min(connections, 16).ToString(CultureInfo.InvariantCulture);
         }
 
         return options;

@@ -9,6 +9,7 @@ internal sealed class CopyServers : IAsyncDisposable
 {
     private readonly Lock gate = new();
     private readonly List<SubServer> servers = [];
+    private bool isOver;
 
     /// <summary>Starts one and opens what it serves.</summary>
     /// <param name="end">The end whose command it is.</param>
@@ -17,9 +18,11 @@ internal sealed class CopyServers : IAsyncDisposable
     /// <exception cref="ImgFailure">What it serves cannot be opened: the message names the command.</exception>
     public async ValueTask<OpenImage> OpenAsync(CopyEnd end, Func<string, string, ValueTask<OpenImage>> open)
     {
-        var server = SubServer.Start(end.Words);
+        SubServer server;
         lock (gate)
         {
+            // Whoever ends all of them waits for one that is just being started, and none is started after that.
+            server = isOver ? throw new IOException("The program is ending") : SubServer.Start(end.Words);
             servers.Add(server);
         }
 
@@ -38,6 +41,7 @@ internal sealed class CopyServers : IAsyncDisposable
     {
         lock (gate)
         {
+            isOver = true;
             servers.ForEach(s => s.Stop());
         }
     }
@@ -53,9 +57,22 @@ internal sealed class CopyServers : IAsyncDisposable
         }
 
         // The target's last: what it was given may come from the source's until then.
+        IOException? failure = null;
         foreach (var server in all)
         {
-            await server.DisposeAsync().ConfigureAwait(false);
+            try
+            {
+                await server.DisposeAsync().ConfigureAwait(false);
+            }
+            catch (IOException e)
+            {
+                failure ??= e; // the other ends all the same
+            }
+        }
+
+        if (failure is not null)
+        {
+            throw failure;
         }
     }
 }

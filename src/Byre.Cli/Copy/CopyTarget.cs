@@ -55,11 +55,11 @@ internal sealed class CopyTarget : IAsyncDisposable
             case CopyEndKind.Standard:
                 var kind = HostStream.KindOf(StandardOutput);
                 return kind is HostPathKind.Stream or HostPathKind.Missing
-                    ? await OfStreamAsync(HostStream.OfDescriptor(StandardOutput, "standard output"), end, request).ConfigureAwait(false)
+                    ? await OfStreamAsync(() => HostStream.OfDescriptor(StandardOutput, "standard output"), end, request).ConfigureAwait(false)
                     : await OfPathAsync("/dev/stdout", kind, request, source, null).ConfigureAwait(false);
             case CopyEndKind.Path when end.Format is null:
                 return HostStream.KindOf(end.Name) is var found && found == HostPathKind.Stream
-                    ? await OfStreamAsync(HostStream.Open(end.Name, writes: true), end, request).ConfigureAwait(false)
+                    ? await OfStreamAsync(() => HostStream.Open(end.Name, writes: true), end, request).ConfigureAwait(false)
                     : await OfPathAsync(end.Name, found, request, source, context).ConfigureAwait(false);
             default:
                 return await OfImageAsync(request, source, context, servers).ConfigureAwait(false);
@@ -90,14 +90,14 @@ internal sealed class CopyTarget : IAsyncDisposable
         }
     }
 
-    private static async ValueTask<CopyTarget> OfStreamAsync(HostStream stream, CopyEnd end, CopyRequest request)
+    private static async ValueTask<CopyTarget> OfStreamAsync(Func<HostStream> open, CopyEnd end, CopyRequest request)
     {
         if (request.Verify)
         {
-            stream.Dispose();
             throw new ImgFailure($"--verify: '{end.Title}' is a stream, and cannot be read back");
         }
 
+        var stream = open(); // a named pipe waits for its reader
         return new CopyTarget(end.Title, await AttachAsync(new SequentialNode(end.Title, stream)).ConfigureAwait(false), stream);
     }
 
@@ -169,7 +169,7 @@ internal sealed class CopyTarget : IAsyncDisposable
                 Cache = CacheOf(request),
                 Gate = OpenGate.AllowAll,
                 Warn = context.Note,
-                Secrets = context.Secrets,
+                Objects = context.Objects,
                 BlockingIo = true,
                 WriteBehind = true,
                 ServerTitle = server,

@@ -29,6 +29,9 @@ public sealed class CopyFileTests : IDisposable
     [InlineData("qemu-img convert -O qcow2 holes q; nbdcopy 'json:{\"driver\":\"qcow2\",\"file.filename\":\"q\"}' out && cmp out holes")]
     [InlineData("truncate -s 1T huge; nbdcopy huge out && [ $(stat -c %s out) = 1099511627776 ] && [ $(stat -c %b out) -lt 100 ]")]
     [InlineData("nbdcopy --verify -v holes out 2>told; grep -q 'read back and holds' told")]
+    [InlineData("for fd in 3 $(seq 30 60); do timeout 20 nbdcopy --progress=$fd data out && cmp data out || exit 1; rm out; done")] // none of them was given
+    [InlineData("nbdcopy --progress=7 data out 7>log && [ \"$(tail -n 1 log)\" = 100/100 ]")]
+    [InlineData("nbdcopy -p data out 2>&1 >/dev/null | tail -c 49 | grep -q '100% .*[*]]$'")]
     public async Task Works(string line)
     {
         var (status, output, error) = await RunAsync(line);
@@ -51,6 +54,8 @@ public sealed class CopyFileTests : IDisposable
     [InlineData("nbdcopy -f qcow2 data out", "Could not open 'data': ")]
     [InlineData("nbdcopy -f nonsense data out", "Could not open 'data': Unknown driver 'nonsense'")]
     [InlineData("nbdcopy --verify data - | cat >/dev/null; exit ${PIPESTATUS[0]}", "--verify: '-' is a stream, and cannot be read back")]
+    [InlineData("mkfifo pipe; timeout 20 nbdcopy --verify data pipe", "--verify: 'pipe' is a stream, and cannot be read back")] // nobody has to open it
+    [InlineData("nbdcopy nbd+vsock://2:1/ out", "'nbd+vsock://2:1/' names no NBD export: ")]
     [InlineData("nbdcopy --verify data null:", "--verify: what is written to null: cannot be read back")]
     [InlineData("nbdcopy --image-opts -f raw file.filename=data out", "--image-opts and -f exclude each other")]
     [InlineData("nbdcopy -f raw - out <data", "-f: '-' is no image")]

@@ -22,6 +22,8 @@ public sealed class CopyServerTests : IDisposable
     [InlineData("nbdcopy -- [ bash -c 'echo $$ >pid; exec nbdkit memory 1M' ] out; [ -s pid ] && ! kill -0 $(cat pid) 2>/dev/null")] // it has ended
     [InlineData("nbdcopy -- [ bash -c '[ $LISTEN_PID = $$ ] && [ $LISTEN_FDS = 1 ] && [ -S /proc/self/fd/3 ] || exit 1; ls -l /proc/self/fd >fds; exec nbdkit memory 1M' ] out; [ $(grep -c socket: fds) = 1 ]")] // it inherits no other
     [InlineData("qemu-img create -q -f qcow2 q 4M; nbdcopy -- holes [ qemu-nbd -f qcow2 q ]; qemu-img compare -f raw -F qcow2 holes q >/dev/null")] // what it wrote is written
+    [InlineData("echo fred:30313233 >keys.psk; O='--object tls-creds-psk,id=t,dir=.,username=fred'; truncate -s 4M out; export O; nbdkit -U - --tls=require --tls-psk=keys.psk file out --run 'T=driver=nbd,path=$unixsocket,tls-creds=t; nbdcopy $O --target-image-opts holes $T && nbdcopy $O --image-opts $T back'; cmp holes out && cmp out back")]
+    [InlineData("nbdkit -U - --filter=log file holes logfile=log --run 'nbdcopy -C 1 -f raw $uri out'; cmp holes out && [ $(grep -c ' Connect ' log) = 1 ]")] // options of the connection under a format, too
     public async Task Works(string line)
     {
         var (status, output, error) = await RunAsync(line);

@@ -33,6 +33,8 @@ public sealed class CopyRequestTests
     [InlineData("nbd://localhost", "Image")]
     [InlineData("nbds+unix:///?socket=s", "Image")]
     [InlineData("nbd:localhost:10809", "Image")]
+    [InlineData("nbd+tcp://localhost", "Image")]
+    [InlineData("nbd+vsock://2:1/", "Image")]
     [InlineData("json:{}", "Image")]
     [InlineData("a:b", "Path")]
     [InlineData("http://x/", "Path")]
