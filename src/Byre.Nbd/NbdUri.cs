@@ -1,5 +1,6 @@
 using System.Buffers;
 using System.Globalization;
+using System.Net;
 using System.Text;
 using System.Text.Unicode;
 using Byre.Nbd.Protocol;
@@ -170,7 +171,18 @@ public sealed record NbdUri
             host = host[..portAt];
         }
 
-        host = host.StartsWith('[') ? host[1..^1] : Decode(text, host);
+        if (host.StartsWith('['))
+        {
+            host = host[1..^1];
+            return IPAddress.TryParse(host, out _) ? NbdAddress.Tcp(host, port) : throw Bad(text, $"'{host}' is no IPv6 address");
+        }
+
+        host = Decode(text, host);
+        if (host.Contains(':', StringComparison.Ordinal))
+        {
+            throw Bad(text, "an IPv6 address stands in brackets");
+        }
+
         return NbdAddress.Tcp(host.Length == 0 ? "localhost" : host, port);
     }
 

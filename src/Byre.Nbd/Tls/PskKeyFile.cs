@@ -5,7 +5,10 @@ using Byre.Nodes;
 
 namespace Byre.Nbd.Tls;
 
-/// <summary>A file of keys that both sides know: a line "USER:KEY" each, the key in hexadecimal digits.</summary>
+/// <summary>
+/// A file of keys that both sides know: a line "USER:KEY" each, the key in hexadecimal digits. GnuTLS, whose format it is, takes
+/// what stands between "#" and the colon for a name in hexadecimal digits: so a line that somebody put "#" before is nobody's key.
+/// </summary>
 internal static class PskKeyFile
 {
     /// <summary>OpenSSL takes no longer keys.</summary>
@@ -27,13 +30,25 @@ internal static class PskKeyFile
             var line = end < 0 ? rest : rest[..end];
             rest = end < 0 ? [] : rest[(end + 1)..];
             var colon = line.IndexOf((byte)':');
-            if (colon > 0 && line[..colon].SequenceEqual(wanted))
+            if (colon > 0 && IsName(line[..colon], wanted))
             {
                 return Decode(path, user, line[(colon + 1)..].TrimEnd(" \t\r"u8));
             }
         }
 
         return null;
+    }
+
+    private static bool IsName(ReadOnlySpan<byte> name, ReadOnlySpan<byte> wanted)
+    {
+        if (name[0] != '#')
+        {
+            return name.SequenceEqual(wanted);
+        }
+
+        var digits = name[1..];
+        return !wanted.IsEmpty && digits.Length == 2 * wanted.Length
+            && Convert.ToHexString(wanted).Equals(Encoding.ASCII.GetString(digits), StringComparison.OrdinalIgnoreCase);
     }
 
     private static SecretBytes Decode(string path, string user, ReadOnlySpan<byte> digits)

@@ -3,7 +3,7 @@ namespace Byre.Nbd.Tls;
 /// <summary>Keys that both sides know (RFC 4279; RFC 8446, section 2.2), for TLS without certificates.</summary>
 public sealed record TlsPskOptions
 {
-    /// <summary>The file of keys: a line "USER:KEY" each, the key in hexadecimal digits. It is read anew for each connection.</summary>
+    /// <summary>The file of keys: a line "USER:KEY" each, the key in hexadecimal digits ("#" before a name: it is in such digits, too). It is read anew for each connection.</summary>
     public required string KeyFile { get; init; }
 
     /// <summary>A client's name: which of the keys it uses.</summary>

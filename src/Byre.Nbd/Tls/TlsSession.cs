@@ -109,6 +109,12 @@ internal sealed unsafe class TlsSession : IDisposable
     /// <exception cref="IOException">It is no name that a certificate could be for.</exception>
     public void ExpectName(string name)
     {
+        if (name.Length == 0 || name.Contains('\0', StringComparison.Ordinal))
+        {
+            // OpenSSL sees a name's end there; without any name it would take every certificate.
+            throw new IOException($"TLS: '{name}' is no name that a certificate could be for");
+        }
+
         var parameters = LibSsl.SSL_get0_param(session);
         if (IPAddress.TryParse(name, out _))
         {

@@ -65,6 +65,42 @@ public sealed class TlsSessionTests(TlsFixture keys) : IClassFixture<TlsFixture>
     }
 
     [Fact]
+    public async Task A_key_behind_a_number_sign_is_that_of_a_name_in_digits()
+    {
+        var folder = Directory.CreateDirectory(Path.Combine(keys.Root, "numbered")).FullName;
+        await File.WriteAllTextAsync(KeyFile(folder), "#alice:00112233\n#626f62:44556677\n");
+        var mine = Directory.CreateDirectory(Path.Combine(keys.Root, "numbered mine")).FullName;
+        await File.WriteAllTextAsync(KeyFile(mine), "bob:44556677\n#23616c696365:00112233\n");
+        using var server = TlsServerSecurity.WithKeys(new TlsPskOptions { KeyFile = KeyFile(folder) });
+        using (var bob = TlsClientSecurity.WithKeys(new TlsPskOptions { KeyFile = KeyFile(mine), UserName = "bob" }))
+        {
+            var (ours, theirs) = await OpenAsync(server, bob);
+            ours.Channel.Dispose();
+            theirs.Channel.Dispose();
+            Assert.Equal("bob", ours.PeerName);
+        }
+
+        // A key that was taken away by a sign before its line is not that of a user with the sign in his name.
+        using var alice = TlsClientSecurity.WithKeys(new TlsPskOptions { KeyFile = KeyFile(mine), UserName = "#alice" });
+        Assert.Contains("there is no key for the user '#alice'", await RefusalAsync(server, alice), StringComparison.Ordinal);
+    }
+
+    [Theory]
+    [InlineData("\0")]
+    [InlineData("\0server.example")]
+    [InlineData("server.example\0.other.example")]
+    public async Task A_name_with_a_zero_character_is_no_name(string name)
+    {
+        using var client = Client(keys.Client);
+        var (network, far) = SocketChannel.CreatePair();
+        using (network)
+        {
+            var refused = await Assert.ThrowsAsync<IOException>(async () => await client.ConnectAsync(far, name, CancellationToken.None));
+            Assert.Contains("is no name that a certificate could be for", refused.Message, StringComparison.Ordinal);
+        }
+    }
+
+    [Fact]
     public async Task Large_data_passes_in_both_directions_at_once()
     {
         const int length = 24 << 20;
