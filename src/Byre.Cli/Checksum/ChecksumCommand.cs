@@ -1,4 +1,5 @@
 using System.Security.Cryptography;
+using Byre.Blockdev;
 using Byre.Cli.Img;
 using Byre.Graph;
 using Byre.Jobs;
@@ -17,6 +18,7 @@ internal static class ChecksumCommand
 
         Prints the digest of what a guest reads, as sha256sum does of a raw copy. The format, and
         what is sparse, make no difference: what is known to be zero is digested and not read.
+        An image that cannot be read is told of, and the others are digested; the status is 1 then.
 
           --hash NAME               sha256 (default), sha1, sha384, sha512, md5, and sha3-256,
                                     sha3-384, sha3-512 where the system has them
@@ -61,36 +63,55 @@ internal static class ChecksumCommand
         var isJson = ImgImages.WantsJson(arguments) || arguments.Has("json");
         var hash = arguments.Value("hash") ?? "sha256";
         var algorithm = AlgorithmOf(hash);
+        SnapshotSelector? snapshot = arguments.Value("snapshot") is { } wanted ? SnapshotSource.Parse(wanted) : null;
         ImgObjects.Load(context, arguments);
+        var options = ImgImages.ForReading(context, arguments.Value("format"), arguments.Has("force-share")) with
+        {
+            Cache = ImgImages.Cache(arguments.Value("cache")),
+        };
         var answers = new List<ImageChecksum>();
         foreach (var name in arguments.Operands)
         {
-            var answer = await DigestAsync(context, arguments, name, algorithm).ConfigureAwait(false);
-            answers.Add(answer);
-            if (!isJson)
+            var progress = ImgProgress.From(arguments, context.Output);
+            try
             {
-                context.Output.Write($"{answer.Digest}  {PlainText.LineOf(name)}\n");
+                var answer = await DigestAsync(name, arguments, options, snapshot, algorithm, progress, context.Stopping).ConfigureAwait(false);
+                answers.Add(answer);
+                if (!isJson)
+                {
+                    context.Output.Write($"{answer.Digest}  {PlainText.LineOf(name)}\n");
+                }
+            }
+            catch (Exception e) when (e is ImgFailure or BlockException or IOException or UnauthorizedAccessException)
+            {
+                context.Error(ImgImages.Naming(e.Message.ReplaceLineEndings(" "), name, "Could not read"));
             }
         }
 
-        if (isJson)
+        if (isJson && (answers.Count > 0 || arguments.Operands.Count > 1))
         {
-            context.Output.Write(Json(answers, hash));
+            context.Output.Write(Json(answers, hash, isList: arguments.Operands.Count > 1));
         }
 
-        return 0;
+        return answers.Count == arguments.Operands.Count ? 0 : 1;
     }
 
-    private static async ValueTask<ImageChecksum> DigestAsync(ImgContext context, ImgArguments arguments, string name, HashAlgorithmName algorithm)
+    private static async ValueTask<ImageChecksum> DigestAsync(
+        string name,
+        ImgArguments arguments,
+        OpenOptions options,
+        SnapshotSelector? snapshot,
+        HashAlgorithmName algorithm,
+        ImgProgress progress,
+        CancellationToken cancellation)
     {
-        var share = arguments.Has("force-share");
-        var options = ImgImages.ForReading(context, arguments.Value("format"), share) with { Cache = ImgImages.Cache(arguments.Value("cache")) };
-        var image = await ImgImages.OpenAsync(name, arguments.Has("image-opts"), options, ImgImages.Reading(share)).ConfigureAwait(false);
+        var image = await ImgImages.OpenAsync(
+            name, arguments.Has("image-opts"), options, ImgImages.Reading(options.ForceShare)).ConfigureAwait(false);
         await using (image.ConfigureAwait(false))
         {
-            if (arguments.Value("snapshot") is { } snapshot)
+            if (snapshot is { } which)
             {
-                await SnapshotSource.ShowAsync(image, SnapshotSource.Parse(snapshot), name).ConfigureAwait(false);
+                await SnapshotSource.ShowAsync(image, which, name).ConfigureAwait(false);
             }
 
             using var digest = new DigestOutput(algorithm);
@@ -98,7 +119,6 @@ internal static class ChecksumCommand
                 new SequentialNode("digest", digest), ChildRole.None, DefaultPermissions.ForUser(write: true, resize: true)).ConfigureAwait(false);
             await using (sink.ConfigureAwait(false))
             {
-                var progress = ImgProgress.From(arguments, context.Output);
                 var length = image.Edge.Length;
                 try
                 {
@@ -111,7 +131,7 @@ internal static class ChecksumCommand
                         Sequential = true,
                         Flushes = false,
                         Progress = arguments.Has("progress") ? new Report(progress) : null,
-                    }).RunAsync(context.Stopping).ConfigureAwait(false);
+                    }).RunAsync(cancellation).ConfigureAwait(false);
                 }
                 catch (BlockException e)
                 {
@@ -141,10 +161,10 @@ internal static class ChecksumCommand
         return algorithm ?? throw new ImgFailure($"There is no hash '{name}' here (see checksum --help)");
     }
 
-    private static string Json(List<ImageChecksum> answers, string hash)
+    private static string Json(List<ImageChecksum> answers, string hash, bool isList)
     {
         var json = new JsonText();
-        if (answers.Count > 1)
+        if (isList)
         {
             json.BeginArray();
         }
@@ -160,7 +180,7 @@ internal static class ChecksumCommand
             json.EndObject();
         }
 
-        if (answers.Count > 1)
+        if (isList)
         {
             json.EndArray();
         }

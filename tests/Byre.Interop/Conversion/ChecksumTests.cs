@@ -86,6 +86,30 @@ public sealed class ChecksumTests : IDisposable
         Assert.Equal(expected, await OursAsync("--output=json", "-f", "raw", At("a.raw")));
     }
 
+    [Fact]
+    public async Task Images_that_cannot_be_read_do_not_keep_the_others_from_it()
+    {
+        var digest = await TheirsAsync("sha256sum", "a.raw", "raw");
+        File.WriteAllBytes(At("bad"), [.. "QFI"u8, 0xfb, 0, 0, 0, 9]); // no such version
+        var (good, bad, missing) = (At("a.raw"), At("bad"), At("missing"));
+        var text = await Tools.ByreAsync(["checksum", missing, good, bad, good]);
+        Assert.Equal((1, $"{digest}  {good}\n{digest}  {good}\n"), (text.Status, text.Output));
+        var lines = text.Errors.Split('\n');
+        Assert.Equal(3, lines.Length);
+        Assert.Equal($"qemu-img: Could not open '{missing}': No such file or directory", lines[0]);
+
+        var json = await Tools.ByreAsync(["checksum", "--output=json", "-f", "raw", missing, good]);
+        Assert.Equal((1, lines[0] + "\n"), (json.Status, json.Errors));
+        using var answers = System.Text.Json.JsonDocument.Parse(json.Output);
+        Assert.Equal([digest], answers.RootElement.EnumerateArray().Select(a => a.GetProperty("checksum").GetString()));
+        var none = await Tools.ByreAsync(["checksum", "--json", missing, missing]);
+        Assert.Equal((1, "[\n]\n"), (none.Status, none.Output));
+
+        // What is wrong with the command line is no matter of an image.
+        var wrong = await Tools.ByreAsync(["checksum", "-T", "no", missing, good]);
+        Assert.Equal((1, "", 1), (wrong.Status, wrong.Output, wrong.Errors.Count(c => c == '\n')));
+    }
+
     [Theory]
     [InlineData("There is no hash 'sha0' here (see checksum --help)", "--hash", "sha0", "a.raw")]
     [InlineData("checksum: name an image (see 'qemu-img checksum --help')")]
