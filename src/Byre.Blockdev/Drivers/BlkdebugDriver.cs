@@ -16,7 +16,10 @@ internal sealed class BlkdebugDriver : IBlockDriver
     /// <inheritdoc/>
     public async ValueTask<BlockNode> OpenAsync(NodeOpening opening)
     {
-        var options = BlkdebugOptionReader.Read(opening.Options.Rest);
+        var options = BlkdebugOptionReader.Read(opening.Options.Rest) with
+        {
+            Given = opening.Options.AsJson(BlkdebugOptionReader.Decides),
+        };
         var image = await opening.OpenChildAsync("image", ChildRole.Filtered | ChildRole.Primary, wantsImage: false, opening.Guard).ConfigureAwait(false);
         return opening.Finish(new BlkdebugNode(image, options));
     }

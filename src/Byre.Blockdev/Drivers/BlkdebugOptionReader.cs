@@ -28,7 +28,7 @@ public static class BlkdebugOptionReader
         AddRules(options.Where(o => IsRule(o.Key)), errors, states);
         foreach (var key in options.Keys)
         {
-            if (!IsKnown(key) && !IsRule(key))
+            if (!IsKnown(key))
             {
                 throw new BlockException(ErrorCode.Invalid, $"The blkdebug driver has no option '{key}'");
             }
@@ -36,7 +36,7 @@ public static class BlkdebugOptionReader
 
         return new BlkdebugOptions
         {
-            ConfigName = options.Keys.All(key => key is "driver" or "config" or "image" || key.StartsWith("image.", StringComparison.Ordinal))
+            ConfigName = options.Keys.All(key => key == "config" || !Decides(key))
                 ? options.GetValueOrDefault("config", "") : null,
             Errors = errors,
             States = states,
@@ -51,13 +51,16 @@ public static class BlkdebugOptionReader
         };
     }
 
+    /// <summary>Whether an option decides what the driver does: not what it does it to, and who else may.</summary>
+    public static bool Decides(string key) => IsRule(key)
+        || key is "config" or "align" or "max-transfer" or "opt-write-zero" or "max-write-zero" or "opt-discard" or "max-discard";
+
     private static bool IsRule(string key) =>
         key.StartsWith(Errors + ".", StringComparison.Ordinal) || key.StartsWith(States + ".", StringComparison.Ordinal);
 
     private static bool IsKnown(string key) =>
-        key is "driver" or "config" or "image" or "align" or "max-transfer" or "opt-write-zero" or "max-write-zero"
-            or "opt-discard" or "max-discard" or "node-name" or "read-only" or "auto-read-only" or "force-share" or "discard"
-            or "detect-zeroes"
+        Decides(key)
+        || key is "driver" or "image" or "node-name" or "read-only" or "auto-read-only" or "force-share" or "discard" or "detect-zeroes"
         || key.StartsWith("image.", StringComparison.Ordinal) || key.StartsWith("cache.", StringComparison.Ordinal)
         || key.StartsWith("take-child-perms.", StringComparison.Ordinal)
         || key.StartsWith("unshare-child-perms.", StringComparison.Ordinal);

@@ -24,6 +24,8 @@ internal sealed class NbdDriver : IBlockDriver
     public async ValueTask<BlockNode> OpenAsync(NodeOpening opening)
     {
         var options = opening.Options;
+        var given = options.AsJson(static key =>
+            key is "path" or "host" or "port" or "export" or "tls-creds" or "tls-hostname" || key.StartsWith("server.", StringComparison.Ordinal));
         var uri = options.Take("filename") is { } name ? NbdNames.Parse(name) : null;
         var address = AddressOf(options, uri);
         var export = TakeExport(options, uri);
@@ -34,6 +36,11 @@ internal sealed class NbdDriver : IBlockDriver
         var context = options.Take("x-dirty-bitmap");
         var connections = options.TakeNumber("connections");
         options.CheckEmpty(Name);
+        if (uri is not null)
+        {
+            AddOptionsOf(given, address, export);
+        }
+
         if (connections is < 1 or > MostConnections)
         {
             throw new BlockException(ErrorCode.Invalid, $"connections is a number from 1 to {MostConnections}");
@@ -61,6 +68,7 @@ internal sealed class NbdDriver : IBlockDriver
                     TlsHostName = hostName,
                 },
                 FileName = fileName,
+                Given = given,
                 ReadOnly = opening.Settings.ReadOnly,
                 AutoReadOnly = opening.Settings.AutoReadOnly,
                 Connections = (int?)connections,
@@ -77,6 +85,27 @@ internal sealed class NbdDriver : IBlockDriver
         finally
         {
             own?.Dispose();
+        }
+    }
+
+    /// <summary>Adds the options that say what a file name says.</summary>
+    private static void AddOptionsOf(Dictionary<string, string> given, NbdAddress address, string? export)
+    {
+        if (address.SocketPath is { } path)
+        {
+            given["server.type"] = "\"unix\"";
+            given["server.path"] = JsonString.Quoted(path);
+        }
+        else
+        {
+            given["server.type"] = "\"inet\"";
+            given["server.host"] = JsonString.Quoted(address.Host);
+            given["server.port"] = string.Create(CultureInfo.InvariantCulture, $"\"{address.Port}\"");
+        }
+
+        if (export is not null)
+        {
+            given["export"] = JsonString.Quoted(export);
         }
     }
 

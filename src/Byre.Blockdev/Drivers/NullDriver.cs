@@ -25,7 +25,7 @@ internal sealed class NullDriver(string name) : IBlockDriver
             throw new BlockException(ErrorCode.Invalid, $"The {name} driver takes no file name but '{name}://'");
         }
 
-        var given = options.AsJson("size", "read-zeroes");
+        var given = options.AsJson(key => key is "size" or "read-zeroes");
         var size = options.TakeSize("size") ?? DefaultSize;
         var latency = options.TakeNumber("latency-ns") ?? 0;
         var readsZeroes = options.TakeSwitch("read-zeroes") ?? false;

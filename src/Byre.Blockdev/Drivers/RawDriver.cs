@@ -18,7 +18,7 @@ internal sealed class RawDriver : IBlockDriver
     {
         var options = new RawOptions
         {
-            Given = opening.Options.AsJson("offset", "size"),
+            Given = opening.Options.AsJson(key => key is "offset" or "size"),
             Offset = opening.Options.TakeSize("offset") ?? 0,
             Size = opening.Options.TakeSize("size"),
             WasProbed = opening.WasProbed,

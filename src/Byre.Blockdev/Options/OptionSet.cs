@@ -26,12 +26,13 @@ internal sealed class OptionSet(Dictionary<string, string> options, IReadOnlyDic
     public string? TakeReference(string key) => options.Remove(key, out var value) ? value : null;
 
     /// <summary>Some of the options as JSON writes them, those that are given; nothing is taken.</summary>
-    public Dictionary<string, string> AsJson(params ReadOnlySpan<string> keys)
+    /// <param name="isWanted">Which ones, by their keys.</param>
+    public Dictionary<string, string> AsJson(Func<string, bool> isWanted)
     {
         var result = new Dictionary<string, string>(StringComparer.Ordinal);
-        foreach (var key in keys)
+        foreach (var (key, value) in options)
         {
-            if (options.TryGetValue(key, out var value))
+            if (isWanted(key))
             {
                 result[key] = JsonValues.GetValueOrDefault(key) ?? JsonString.Quoted(value);
             }

@@ -148,7 +148,7 @@ internal sealed class ImageInspector(ImgContext context, bool forceShare)
         var header = await area.ReadHeaderAsync().ConfigureAwait(false);
         return new ImageReport
         {
-            FileName = NodeNames.Of(file.Node),
+            FileName = NodeNames.OfImage("luks", file.Node),
             Format = "luks",
             Length = (Math.Max(0, file.Edge.Length - header.PayloadOffset) + Sector - 1) / Sector * Sector,
             Occupied = (file.Node as FileNode)?.AllocatedBytes,
@@ -178,7 +178,7 @@ internal sealed class ImageInspector(ImgContext context, bool forceShare)
         var header = await Qcow2HeaderReader.ReadAsync(file.Edge).ConfigureAwait(false);
         return new ImageReport
         {
-            FileName = NodeNames.Of(file.Node),
+            FileName = NodeNames.OfImage("qcow2", file.Node),
             Format = "qcow2",
             Length = header.Size,
             Occupied = (file.Node as FileNode)?.AllocatedBytes,

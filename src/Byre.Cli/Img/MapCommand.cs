@@ -1,5 +1,6 @@
 using System.Globalization;
 using Byre.Graph;
+using Byre.Storage;
 
 namespace Byre.Cli.Img;
 
@@ -73,12 +74,16 @@ internal static class MapCommand
             context.Stopping.ThrowIfCancellationRequested();
             var status = at < end ? await reader.AtAsync(at, end).ConfigureAwait(false) : new BlockStatus(at, 0, 0, false, false, false, false, -1, null);
             at = status.End;
-            context.Output.Write(Line(status));
+            context.Output.Write(Line(Shown(status)));
             context.Output.Write(at < end ? ",\n" : "]\n");
         }
         while (at < end);
         return 0;
     }
+
+    /// <summary>Null-co without read-zeroes holds nothing and promises nothing, and QEMU's tools print that.</summary>
+    private static BlockStatus Shown(in BlockStatus status) => status is { File: NullNode, Zero: false }
+        ? status with { Present = false, Data = false, Offset = -1 } : status;
 
     private static string Line(in BlockStatus status) => string.Create(
         CultureInfo.InvariantCulture,
@@ -94,7 +99,7 @@ internal static class MapCommand
         for (var at = start; at < end;)
         {
             context.Stopping.ThrowIfCancellationRequested();
-            var status = await reader.AtAsync(at, end).ConfigureAwait(false);
+            var status = Shown(await reader.AtAsync(at, end).ConfigureAwait(false));
             at = status.End;
             if (status.Data && status.Offset < 0)
             {

@@ -123,7 +123,7 @@ internal sealed class StatusReader
             case ExtentState.Zero:
                 // A cluster that the tables call data, while the file below has a hole there.
                 var data = offset >= 0 && (e.Flags & ExtentFlags.Reserved) == 0
-                    && BackingChain.SkipFilters(chain.Layers[Math.Max(0, e.Depth - 1)].Node) is not (RawNode or FileNode);
+                    && BackingChain.SkipFilters(chain.Layers[Math.Max(0, e.Depth - 1)].Node) is not (RawNode or FileNode or NullNode);
                 return new(e.Start, e.Length, Math.Max(0, e.Depth - 1), true, true, data, compressed, offset, file);
             default:
                 var depth = chain.DeepestAskedAt(e.Start, out var end);

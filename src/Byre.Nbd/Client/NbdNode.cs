@@ -8,7 +8,7 @@ namespace Byre.Nbd.Client;
 /// An export of an NBD server as a node of the graph. Long requests are parted and go over several connections where the server
 /// allows it, unless callers wait for them on their threads (<see cref="NbdNodeOptions.Blocking"/>); a lost connection is made again (<see cref="NbdNodeOptions.ReconnectDelay"/>).
 /// </summary>
-public sealed class NbdNode : BlockNode
+public sealed class NbdNode : BlockNode, IGivenOptions
 {
     private const int PartLength = 512 << 10;
     private const long LongestCompact = (1L << 32) - (64 << 10);
@@ -65,6 +65,9 @@ public sealed class NbdNode : BlockNode
 
     /// <summary>What it was opened with.</summary>
     public NbdNodeOptions Options => options;
+
+    /// <inheritdoc/>
+    public IReadOnlyDictionary<string, string> GivenOptions => options.Given;
 
     /// <summary>What the server said of the export when it was opened.</summary>
     public NbdExportFacts Facts => session.Facts;

@@ -1,3 +1,6 @@
+using System.Collections.ObjectModel;
+using Byre.Nodes;
+
 namespace Byre.Nbd.Client;
 
 /// <summary>How a node uses an export of an NBD server.</summary>
@@ -8,6 +11,9 @@ public sealed record NbdNodeOptions
 
     /// <summary>The name a person knows the node by.</summary>
     public string FileName { get; init; } = "";
+
+    /// <summary>The options that say which export it is, as they were given: JSON values by their keys (see <see cref="IGivenOptions"/>).</summary>
+    public IReadOnlyDictionary<string, string> Given { get; init; } = ReadOnlyDictionary<string, string>.Empty;
 
     /// <summary>No writing.</summary>
     public bool ReadOnly { get; init; }

@@ -10,7 +10,7 @@ namespace Byre.Filters;
 /// A request that stops at a breakpoint blocks its thread: whoever sets breakpoints must start requests where that does
 /// no harm.
 /// </remarks>
-public sealed class BlkdebugNode : FilterNode
+public sealed class BlkdebugNode : FilterNode, IGivenOptions
 {
     private readonly BlkdebugOptions options;
     private readonly BlkdebugRules rules;
@@ -29,6 +29,9 @@ public sealed class BlkdebugNode : FilterNode
 
     /// <summary>The file its rules come from, as it was named, and nothing else was asked of it; null where options were given.</summary>
     public string? ConfigName => options.ConfigName;
+
+    /// <inheritdoc/>
+    public IReadOnlyDictionary<string, string> GivenOptions => options.Given;
 
     /// <summary>Called with the tag, on the request's thread, when a request stops at a breakpoint.</summary>
     public Action<string>? RequestSuspended

@@ -1,3 +1,4 @@
+using System.Collections.ObjectModel;
 using Byre.Nodes;
 
 namespace Byre.Filters;
@@ -7,6 +8,9 @@ public sealed record BlkdebugOptions
 {
     /// <summary>The name of the file that all rules come from, empty where there are none; null where options were given besides.</summary>
     public string? ConfigName { get; init; }
+
+    /// <summary>The options that decide what it does, as they were given: JSON values by their keys (see <see cref="IGivenOptions"/>).</summary>
+    public IReadOnlyDictionary<string, string> Given { get; init; } = ReadOnlyDictionary<string, string>.Empty;
 
     /// <summary>Errors to inject, in the order in which they were given.</summary>
     public IReadOnlyList<BlkdebugErrorRule> Errors { get; init; } = [];

@@ -16,7 +16,9 @@ internal static class FilterExtents
         await child.GetExtentsAsync(below, precision).ConfigureAwait(false);
         foreach (var e in below.Items)
         {
-            extents.Add(e.State == ExtentState.Data ? e with { HostOffset = e.Start, HostNode = filter } : e with { HostOffset = -1, HostNode = null });
+            // A file's holes are where they are in the filter, too.
+            var isPlain = e.State == ExtentState.Zero && ReferenceEquals(e.HostNode, child.Node) && e.HostOffset == e.Start;
+            extents.Add(e.State == ExtentState.Data || isPlain ? e with { HostOffset = e.Start, HostNode = filter } : e with { HostOffset = -1, HostNode = null });
             if (extents.IsFull)
             {
                 break;
