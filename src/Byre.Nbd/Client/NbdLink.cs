@@ -14,6 +14,8 @@ internal sealed class NbdLink : IAsyncDisposable
 {
     private const int MostAttempts = 8;
 
+    // A server that answers at all has ended a handshake by then.
+    private static readonly TimeSpan HandshakeGrace = TimeSpan.FromMilliseconds(50);
     private static readonly TimeSpan ShortestPause = TimeSpan.FromMilliseconds(50);
     private static readonly TimeSpan LongestPause = TimeSpan.FromSeconds(2);
 
@@ -134,6 +136,7 @@ internal sealed class NbdLink : IAsyncDisposable
     public async ValueTask DisposeAsync()
     {
         List<NbdConnection> open;
+        Task made;
         lock (gate)
         {
             if (isDisposed)
@@ -142,12 +145,17 @@ internal sealed class NbdLink : IAsyncDisposable
             }
 
             isDisposed = true;
+            made = end is null && connecting.IsCompleted ? adding : Task.CompletedTask;
             end ??= NbdFailures.Lost(Session.Server, "it was closed");
             open = [.. live];
         }
 
+        // A further connection that is just being made says good-bye as the others do: dropped within its handshake, it would be
+        // a failure to the server, which tells its user of it.
+        var leaving = Task.WhenAll(open.Select(connection => connection.DisconnectAsync().AsTask()));
+        await made.WaitAsync(HandshakeGrace).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
         await closing.CancelAsync().ConfigureAwait(false);
-        await Task.WhenAll(open.Select(connection => connection.DisconnectAsync().AsTask())).ConfigureAwait(false);
+        await leaving.ConfigureAwait(false);
         await Task.WhenAll(connecting, adding).ConfigureAwait(false);
         FailPaused(end);
         closing.Dispose();

@@ -24,6 +24,7 @@ public sealed class CopyServerTests : IDisposable
     [InlineData("qemu-img create -q -f qcow2 q 4M; nbdcopy -- holes [ qemu-nbd -f qcow2 q ]; qemu-img compare -f raw -F qcow2 holes q >/dev/null")] // what it wrote is written
     [InlineData("echo fred:30313233 >keys.psk; O='--object tls-creds-psk,id=t,dir=.,username=fred'; truncate -s 4M out; export O; nbdkit -U - --tls=require --tls-psk=keys.psk file out --run 'T=driver=nbd,path=$unixsocket,tls-creds=t; nbdcopy $O --target-image-opts holes $T && nbdcopy $O --image-opts $T back'; cmp holes out && cmp out back")]
     [InlineData("nbdkit -U - --filter=log file holes logfile=log --run 'nbdcopy -C 1 -f raw $uri out'; cmp holes out && [ $(grep -c ' Connect ' log) = 1 ]")] // options of the connection under a format, too
+    [InlineData("nbdkit -v -U - --filter=delay memory 4M delay-open=10ms --run 'for i in 1 2 3 4 5 6; do nbdcopy -S 0 data $uri && nbdcopy $uri null: || exit 1; done' 2>log && ! grep -E 'Broken pipe|reset by peer|error' log && [ $(grep -c 'accepted connection' log) -gt 12 ]")] // connections made ahead end in order
     public async Task Works(string line)
     {
         var (status, output, error) = await RunAsync(line);
