@@ -1,5 +1,6 @@
 using System.Globalization;
 using Byre.Graph;
+using Byre.Nodes;
 using Byre.Storage;
 
 namespace Byre.Cli.Img;
@@ -59,7 +60,10 @@ internal static class MapCommand
             var chain = new BackingChain(image.Edge);
             var precision = await PreallocationProbe.PrecisionForAsync(chain).ConfigureAwait(false);
             var reader = new StatusReader(chain, precision);
-            var end = most > reader.Length - start ? Math.Max(start, reader.Length) : start + most;
+
+            // What fills up the last sector belongs to files and raw images: the other formats say themselves where a disk ends.
+            var length = BackingChain.SkipFilters(image.Node) is IBackedNode ? chain.Length : reader.Length;
+            var end = most > length - start ? Math.Max(start, length) : start + most;
             return json ? await JsonAsync(context, reader, start, end).ConfigureAwait(false)
                 : await TableAsync(context, arguments.Operands[0], reader, start, end).ConfigureAwait(false);
         }

@@ -51,6 +51,28 @@ public sealed partial class ImgToolTests : IDisposable
         await SameAsync("map", "--output=json", "--start-offset=1M", "--max-length", "1.5M", upper);
     }
 
+    /// <summary>QEMU's tools leave out what follows the last whole sector; nothing of theirs makes such an image.</summary>
+    [Fact]
+    public async Task Map_ends_where_a_qcow2_disk_ends_that_has_no_whole_sectors()
+    {
+        var image = Path.Combine(directory, "image");
+        Tools.Qemu(directory, "create", "-f", "qcow2", image, "64k");
+        Tools.QemuIo(directory, image, "write 0 64k");
+        using (var file = File.OpenWrite(image))
+        {
+            file.Position = 24 + 6; // the size in the header, in its last two bytes
+            file.Write([0x12, 0x35]);
+            file.Position = 24 + 5;
+            file.Write([0]);
+        }
+
+        var (status, output, _) = await Tools.ByreAsync(["map", "--output=json", image]);
+        Assert.Equal(0, status);
+        Assert.Equal(
+            $"[{{ \"start\": 0, \"length\": {0x1235}, \"depth\": 0, \"present\": true, \"zero\": false, \"data\": true, \"compressed\": false, \"offset\": 327680}}]\n",
+            output);
+    }
+
     [Fact]
     public async Task Compare_finds_the_same_difference()
     {
