@@ -28,8 +28,8 @@ internal static class NodeNames
     /// <summary>The name without options, or null where there is none.</summary>
     private static string? Plain(BlockNode node) => node switch
     {
-        BlkdebugNode debug => debug.ConfigName is { } config && Plain(Child(node, "image")) is { } image ? $"blkdebug:{config}:{image}" : null,
-        BlkverifyNode => Plain(Child(node, "raw")) is { } raw && Plain(Child(node, "test")) is { } test ? $"blkverify:{raw}:{test}" : null,
+        BlkdebugNode debug => debug.ConfigName is { } config && Plain(node.PrimaryChild!.Node) is { } image ? $"blkdebug:{config}:{image}" : null,
+        BlkverifyNode => Plain(node.PrimaryChild!.Node) is { } raw && Plain(node.Children[0].Node) is { } test ? $"blkverify:{raw}:{test}" : null,
         NullNode { GivenOptions.Count: > 0 } or RawNode { GivenOptions.Count: > 0 } or RawNode { Options: { Offset: not 0 } or { Size: not null } } => null,
         NullNode => $"{node.DriverName}://",
         FilterNode => Plain(node.PrimaryChild!.Node),
@@ -41,8 +41,6 @@ internal static class NodeNames
     private static string? PlainAbove(BlockNode file) => IsFormat(file) ? null : Plain(file);
 
     private static bool IsFormat(BlockNode node) => FormatRegistry.Names.Contains(node.DriverName);
-
-    private static BlockNode Child(BlockNode node, string name) => node.Children.First(edge => edge.Name == name).Node;
 
     /// <summary>The options that open it again.</summary>
     private static string Object(BlockNode node)
