@@ -25,6 +25,9 @@ internal static class CopyProgram
         var context = new ImgContext(output, () => new StandardError(), program) { Stopping = stopping.Token };
         var servers = new CopyServers();
         var signal = 0;
+        using var interrupt = PosixSignalRegistration.Create(PosixSignal.SIGINT, Stop);
+        using var terminate = PosixSignalRegistration.Create(PosixSignal.SIGTERM, Stop);
+        using var hangUp = PosixSignalRegistration.Create(PosixSignal.SIGHUP, Stop);
         try
         {
             var arguments = CopyRequest.Split(words);
@@ -35,9 +38,6 @@ internal static class CopyProgram
             }
 
             var request = CopyRequest.Of(arguments);
-            using var interrupt = PosixSignalRegistration.Create(PosixSignal.SIGINT, Stop);
-            using var terminate = PosixSignalRegistration.Create(PosixSignal.SIGTERM, Stop);
-            using var hangUp = PosixSignalRegistration.Create(PosixSignal.SIGHUP, Stop);
             var status = await CopyAsync(request, context, servers).ConfigureAwait(false);
             signal = Volatile.Read(ref signal) is > 0 and var received ? received : status > SignalStatus ? status - SignalStatus : 0;
             if (signal > 0)
