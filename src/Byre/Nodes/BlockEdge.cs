@@ -11,7 +11,8 @@ namespace Byre.Nodes;
 /// </summary>
 /// <remarks>
 /// Failures are <see cref="BlockException"/>s in the returned task: <see cref="ErrorCode.OutOfRange"/> for a range outside
-/// of the node, <see cref="ErrorCode.ReadOnly"/> and <see cref="ErrorCode.NotPermitted"/> for changes that the node or the
+/// of the node (<see cref="ErrorCode.NoSpace"/> for a write behind the end by a parent that may resize a node that does not grow),
+/// <see cref="ErrorCode.ReadOnly"/> and <see cref="ErrorCode.NotPermitted"/> for changes that the node or the
 /// edge does not allow, and whatever the driver reports. Empty ranges inside the node succeed and do nothing.
 /// </remarks>
 public sealed class BlockEdge : IAsyncDisposable

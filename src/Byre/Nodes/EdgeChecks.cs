@@ -31,7 +31,10 @@ internal static class EdgeChecks
     /// <param name="offset">First byte.</param>
     /// <param name="length">Bytes.</param>
     /// <exception cref="ObjectDisposedException">The edge was disposed.</exception>
-    /// <exception cref="BlockException"><see cref="ErrorCode.OutOfRange"/>.</exception>
+    /// <exception cref="BlockException">
+    /// <see cref="ErrorCode.OutOfRange"/>; <see cref="ErrorCode.NoSpace"/> where the edge of a parent may resize a node that does not
+    /// grow: so a format learns that its device is full.
+    /// </exception>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     internal static void WriteRange(BlockEdge edge, BlockNode node, long offset, long length)
     {
@@ -73,9 +76,20 @@ internal static class EdgeChecks
     private static void BeyondEnd(BlockEdge edge, BlockNode node, long offset, long length)
     {
         if (edge.IsDisposed || (offset | length) < 0 || offset > long.MaxValue - length
-            || (edge.Permissions.Used & Perm.Resize) == 0 || !node.GrowsOnWrite)
+            || (edge.Permissions.Used & Perm.Resize) == 0)
         {
             ThrowRange(edge, node, offset, length);
+        }
+
+        if (!node.GrowsOnWrite)
+        {
+            if (edge.Role == ChildRole.None)
+            {
+                ThrowRange(edge, node, offset, length); // a user's mistake, where a format has run out of space
+            }
+
+            throw new BlockException(
+                ErrorCode.NoSpace, $"No space left on device: {offset}+{length} lies behind its end at {node.Length}", node.Name, offset);
         }
     }
 

@@ -290,6 +290,10 @@ public class EmulationTests
         Assert.Equal(300, owner.Length);
         node.Grows = false;
         await EdgeTests.Refused(() => owner.WriteAsync(300, new byte[1]), ErrorCode.OutOfRange);
+        await using var format = new BlockEdge(node, ChildRole.Metadata, EdgeTests.Everything);
+        await EdgeTests.Refused(() => format.WriteAsync(300, new byte[1]), ErrorCode.NoSpace);
+        await EdgeTests.Refused(() => format.WriteZeroesAsync(299, 2), ErrorCode.NoSpace);
+        await EdgeTests.Refused(() => format.ReadAsync(300, new byte[1]), ErrorCode.OutOfRange);
     }
 
     private static byte[] Filled(int length)
