@@ -10,17 +10,25 @@ internal sealed class LoopMount : IDisposable
     /// <summary>Makes and mounts it.</summary>
     /// <param name="make">The command that makes it, without the file's name; or "tmpfs", which needs no device.</param>
     /// <param name="size">Its size, as truncate takes it.</param>
-    public LoopMount(string make, string size)
+    /// <param name="options">How it is mounted, besides "loop".</param>
+    /// <param name="left">The space that is left in it, in KiB, and taken by a file named filler else; 0 for all that there is.</param>
+    public LoopMount(string make, string size, string options = "", int left = 0)
     {
         Path = System.IO.Path.Combine(directory, "m");
+        var loop = options.Length == 0 ? "loop" : "loop," + options;
         try
         {
-            Shell(make == "tmpfs" ? $"mkdir '{Path}' && mount -t tmpfs -o size={size} tmpfs '{Path}'" : $"cd '{directory}' && truncate -s {size} fs.img && {make} fs.img >/dev/null && mkdir m && mount -o loop fs.img m");
+            Shell(make == "tmpfs" ? $"mkdir '{Path}' && mount -t tmpfs -o size={size} tmpfs '{Path}'" : $"cd '{directory}' && truncate -s {size} fs.img && {make} fs.img >/dev/null 2>&1 && mkdir m && mount -o {loop} fs.img m");
         }
         catch
         {
             Directory.Delete(directory, recursive: true);
             throw;
+        }
+
+        if (left > 0)
+        {
+            Shell($"cd '{Path}' && fallocate -l $(( $(stat -f -c '%a * %S' .) - ({left} << 10) )) filler");
         }
     }
 
