@@ -195,6 +195,42 @@ public sealed class NodeExtentTests
         Assert.Equal(new BlockExtent(65536, 4096, ExtentState.Data, ExtentFlags.None, 65536, node, 1), Assert.Single(extents.Items.ToArray()));
     }
 
+    /// <summary>Of what is remembered a short question takes a part: the next one gets the rest of the extent, and then the one behind it.</summary>
+    [Fact]
+    public async Task Steps_shorter_than_an_extent_are_told_it_and_the_next_one_as_they_are()
+    {
+        const ulong piece = 8192;
+        using var server = new FakeServer(peer =>
+        {
+            peer.Handshake(NbdHeaderStyle.Extended, size: 8 * piece);
+            while (true)
+            {
+                var (request, _) = peer.ReadRequest();
+                if (request.Command == NbdCommand.Disconnect)
+                {
+                    return;
+                }
+
+                var extents = new List<(ulong, ulong)>();
+                for (var at = request.Offset; at < 8 * piece; at += extents[^1].Item1)
+                {
+                    extents.Add((piece - (at % piece), at / piece % 2 == 0 ? 0UL : 3));
+                }
+
+                peer.Status(request, 7, [.. extents]);
+            }
+        });
+        await using var node = await NbdNode.OpenAsync(new NbdNodeOptions { Client = server.Options });
+        var extents = new ExtentList();
+        for (var at = 0; at < node.Length; at += 2048)
+        {
+            extents.Reset(at, 2048);
+            await node.GetExtentsAsync(extents, ExtentPrecision.Layer);
+            var extent = Assert.Single(extents.Items.ToArray());
+            Assert.Equal((at, 2048, at / (int)piece % 2 == 0 ? ExtentState.Data : ExtentState.Zero), (extent.Start, extent.Length, extent.State));
+        }
+    }
+
     private static async Task<BlockExtent[]> WalkAsync(NbdNode node)
     {
         var extents = new ExtentList();

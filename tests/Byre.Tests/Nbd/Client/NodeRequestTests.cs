@@ -109,6 +109,17 @@ public sealed class NodeRequestTests
         Assert.Equal(4, run.Requests.Count);
     }
 
+    [Theory]
+    [InlineData(WriteFlags.Fua, NbdCommandFlags.Fua)]
+    [InlineData(WriteFlags.None, NbdCommandFlags.None)]
+    public async Task Every_part_of_a_long_write_is_as_durable_as_the_whole(WriteFlags wanted, NbdCommandFlags sent)
+    {
+        await using var run = await Run.OpenAsync(FakePeer.DefaultFlags);
+        await run.Node.WriteAsync(0, new byte[2 << 20], wanted);
+        Assert.Equal(4, run.Requests.Count);
+        Assert.All(run.Requests, request => Assert.Equal((NbdCommand.Write, sent), (request.Command, request.Flags)));
+    }
+
     [Fact]
     public async Task Ranges_are_as_long_as_the_headers_can_tell()
     {

@@ -178,7 +178,7 @@ public sealed class ReplayTests
             }
             finally
             {
-                left.SetResult();
+                left.TrySetResult();
             }
         });
         await using var node = await NbdNode.OpenAsync(new NbdNodeOptions { Client = server.Options, ReconnectDelay = Long });

@@ -60,6 +60,22 @@ public class NbdExtentReaderTests
     }
 
     [Fact]
+    public async Task What_reaches_further_than_what_is_known_replaces_it()
+    {
+        // The first answer tells of the bitmap as far as 60, of which 20 are used; the second one as far as 100.
+        NbdStatusQuestion question = (offset, _, sink) =>
+        {
+            sink.Begin(offset, 2);
+            sink.Add(0, new NbdStatusDescriptor(offset == 0 ? 20UL : 80, 0));
+            sink.Add(1, new NbdStatusDescriptor(offset == 0 ? 60UL : 80, 1));
+            return new([new(0, "base:allocation"), new(7, "qemu:dirty-bitmap:b")]);
+        };
+        var reader = new NbdExtentReader(question, 100);
+        Assert.Equal("0+20  dirty; 20+80  dirty", await ReadAllAsync(reader, 100));
+        Assert.Equal(2, reader.Questions);
+    }
+
+    [Fact]
     public async Task A_joined_context_alone_tells_everything()
     {
         var server = new FakeContexts(("byre:joint", "10:3 10:4 10:7 10:8 10:20 10:52"));

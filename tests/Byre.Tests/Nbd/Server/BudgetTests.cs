@@ -200,6 +200,20 @@ public class BudgetTests
         Assert.All(reply.Status.Values, extents => Assert.Equal(most, extents.Count));
     }
 
+    [Fact]
+    public void What_was_taken_of_the_memory_goes_back_once()
+    {
+        var budget = new MemoryBudget(1000);
+        budget.Take(300);
+        var lease = budget.TryLease(700)!.Rent(700);
+        Assert.True(budget.IsExhausted);
+        Assert.Null(budget.TryLease(1));
+        Assert.Equal(1000, budget.Used);
+        lease.Dispose();
+        lease.Dispose();
+        Assert.Equal(300, budget.Used);
+    }
+
     /// <summary>The buffer of a reply that can no longer be sent goes back, also where it was in nobody's hands.</summary>
     [Theory]
     [InlineData(NbdHeaderStyle.Simple)]

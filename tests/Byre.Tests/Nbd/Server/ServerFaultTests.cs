@@ -1,3 +1,4 @@
+using System.Buffers.Binary;
 using System.Diagnostics;
 using System.Runtime.InteropServices;
 using Byre.Nbd.Protocol;
@@ -77,16 +78,20 @@ public partial class ServerFaultTests
         var before = new long[2];
         Assert.Equal(0, GetLimit(DescriptorLimit, before));
         Assert.Equal(0, SetLimit(DescriptorLimit, [3, before[1]]));
+        NbdError told;
         try
         {
             Exchange(client);
+            told = Fail(client);
         }
         finally
         {
             Assert.Equal(0, SetLimit(DescriptorLimit, before));
         }
 
+        Assert.Equal(NbdError.NoSpace, told);
         Exchange(client);
+        Assert.Equal(NbdError.NoSpace, Fail(client));
 
         void Exchange(RawClient by)
         {
@@ -95,6 +100,16 @@ public partial class ServerFaultTests
             Thread.Sleep(100);
             node.Complete(node.InFlight[0]);
             Assert.Equal(cookie, ReadU64(by.Read(16 + 512).AsSpan(8)));
+        }
+
+        NbdError Fail(RawClient by)
+        {
+            var cookie = by.SendRequest(NbdCommand.Write, 0, 512, 0, new byte[512]);
+            Assert.True(SpinWait.SpinUntil(() => node.InFlight.Count == 1, 20_000));
+            Thread.Sleep(100);
+            node.Complete(node.InFlight[0], new BlockException(ErrorCode.NoSpace, "it is full"));
+            var reply = by.Read(16);
+            return ReadU64(reply.AsSpan(8)) == cookie ? (NbdError)BinaryPrimitives.ReadUInt32BigEndian(reply.AsSpan(4)) : NbdError.None;
         }
     }
 
