@@ -82,10 +82,10 @@ internal sealed class ServedDisk : IAsyncDisposable
 
     public async ValueTask DisposeAsync()
     {
-        var ending = Server.DisposeAsync().AsTask();
+        var ending = EndAsync();
         while (!ending.IsCompleted && Edge.Node is GatedNode gated)
         {
-            // A test that has failed leaves requests behind, which the server would wait for.
+            // A test that has failed leaves requests behind, which the server and the edge would wait for.
             foreach (var request in gated.InFlight)
             {
                 gated.Complete(request);
@@ -95,6 +95,11 @@ internal sealed class ServedDisk : IAsyncDisposable
         }
 
         await ending;
+    }
+
+    private async Task EndAsync()
+    {
+        await Server.DisposeAsync();
         foreach (var client in clients)
         {
             client.Dispose();
