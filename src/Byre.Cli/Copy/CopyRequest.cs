@@ -48,6 +48,9 @@ internal sealed record CopyRequest
 
         """;
 
+    // Before a word in brackets that looks like an option: no word of a command line can have it.
+    private const char Hidden = '\0';
+
     private const int SmallestRequest = 4096;
     private const int GreatestRequest = 32 << 20;
     private const long SmallestSparse = 512;
@@ -124,16 +127,28 @@ internal sealed record CopyRequest
     /// <summary>The words behind --object.</summary>
     public required ImgArguments Arguments { get; init; }
 
-    /// <summary>Parts the words.</summary>
+    /// <summary>Parts the words. What stands in brackets belongs to the command there, also what looks like an option.</summary>
     /// <exception cref="ImgUsageException">An option is unknown, or its value is missing.</exception>
-    public static ImgArguments Split(IReadOnlyList<string> words) => ImgArguments.Parse(words, Specs);
+    public static ImgArguments Split(IReadOnlyList<string> words)
+    {
+        var hidden = new List<string>(words.Count);
+        bool isInside = false, isLiteral = false;
+        foreach (var word in words)
+        {
+            isInside = word == "[" || (isInside && word != "]");
+            isLiteral |= word == "--" && !isInside;
+            hidden.Add(isInside && !isLiteral && word.StartsWith('-') ? Hidden + word : word);
+        }
+
+        return ImgArguments.Parse(hidden, Specs);
+    }
 
     /// <summary>Reads the options.</summary>
     /// <exception cref="ImgUsageException">The source or the target is missing, or there is more.</exception>
     /// <exception cref="ImgFailure">An option's value is not valid, or two exclude each other.</exception>
     public static CopyRequest Of(ImgArguments a)
     {
-        var ends = CopyEnd.Parse(a.Operands) ?? throw new ImgUsageException("'[' has no ']'");
+        var ends = CopyEnd.Parse([.. a.Operands.Select(word => word.TrimStart(Hidden))]) ?? throw new ImgUsageException("'[' has no ']'");
         if (ends.Count != 2)
         {
             throw new ImgUsageException("name a source and a destination");

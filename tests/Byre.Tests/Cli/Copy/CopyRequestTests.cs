@@ -53,6 +53,16 @@ public sealed class CopyRequestTests
         Assert.Throws<ImgUsageException>(() => Read("--", "a", "[", "b", "]", "c"));
     }
 
+    [Fact]
+    public void Options_in_brackets_are_the_commands_and_those_outside_are_not()
+    {
+        var request = Read("-C2", "[", "qemu-nbd", "-f", "qcow2", "--flush", "--", "x", "]", "--verify", "out");
+        Assert.Equal(["qemu-nbd", "-f", "qcow2", "--flush", "--", "x"], request.Source.Words);
+        Assert.Equal((2, true, false, null), (request.Connections, request.Verify, request.Flush, request.Source.Format));
+        Assert.Equal("out", request.Target.Name);
+        Assert.Throws<ImgUsageException>(() => Read("[", "nbdkit", "-r", "out"));
+    }
+
     [Theory]
     [InlineData("-C 0")]
     [InlineData("-R -1")]
