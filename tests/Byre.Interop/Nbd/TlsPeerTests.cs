@@ -1,3 +1,4 @@
+using System.Text.RegularExpressions;
 using Byre.Interop.Cases;
 using Byre.TestTools;
 
@@ -115,6 +116,31 @@ public sealed class TlsPeerTests : IDisposable
         }
 
         Assert.False(server.HasExited);
+    }
+
+    /// <summary>The words that docs/serve.md prints, with the files that it names in DIR.</summary>
+    [Fact]
+    public async Task What_the_document_prints_serves()
+    {
+        var root = AppContext.BaseDirectory;
+        while (!File.Exists(Path.Combine(root, "Byre.slnx")))
+        {
+            root = Path.GetDirectoryName(root)!;
+        }
+
+        var printed = Regex.Match(await File.ReadAllTextAsync(Path.Combine(root, "docs", "serve.md")), "`(--object tls-creds-x509[^`]*)`").Groups[1].Value;
+        using var keys = new TlsKeys();
+        keys.AddServer(In("DIR"), Host);
+        keys.AddClient(In("DIR"));
+        await File.WriteAllBytesAsync(In("disk.raw"), new byte[2 << 20]);
+        await using var server = await NbdServerProcess.StartAsync(
+            await NbdServers.OursAsync(), folder, PeerServer.Qemu(folder, "raw", "disk.raw", printed.Split(' ')));
+        foreach (var nbdinfo in (string[])["/usr/bin/nbdinfo", Path.Combine(await ByreLinks.DirectoryAsync(), "nbdinfo")])
+        {
+            Assert.Equal("2097152", (await ExternalTool.RunAsync(nbdinfo, folder, "--size", $"nbds+unix:///?socket={server.Socket}&tls-certificates={In("DIR")}")).Trim());
+            var (status, _, _) = await ExternalTool.TryRunAsync(nbdinfo, folder, ["--size", $"nbd+unix:///?socket={server.Socket}"]);
+            Assert.Equal(1, status);
+        }
     }
 
     /// <summary>Every tool reads what is there; one writes.</summary>
