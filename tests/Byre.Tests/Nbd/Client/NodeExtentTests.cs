@@ -231,6 +231,83 @@ public sealed class NodeExtentTests
         }
     }
 
+    /// <summary>Allocation and depth of random lengths, told in parts of random lengths and read in random steps, are as they are.</summary>
+    [Theory]
+    [InlineData(NbdHeaderStyle.Structured)]
+    [InlineData(NbdHeaderStyle.Extended)]
+    public async Task Random_extents_of_two_contexts_read_in_random_steps_are_as_they_are(NbdHeaderStyle style)
+    {
+        const int block = 512;
+        const int blocks = 400;
+        for (var seed = 0; seed < 10; seed++)
+        {
+            var random = new Random(seed);
+            var flags = new ulong[2][];
+            for (var i = 0; i < 2; i++)
+            {
+                flags[i] = new ulong[blocks];
+                for (int k = 0, left = 0; k < blocks; k++, left--)
+                {
+                    flags[i][k] = left > 0 ? flags[i][k - 1] : (ulong)random.Next(4);
+                    left = left > 0 ? left : random.Next(1, 20);
+                }
+            }
+
+            using var server = new FakeServer(peer =>
+            {
+                var by = new Random(seed);
+                peer.Handshake(style, size: blocks * block, contexts: [new(7, "base:allocation"), new(8, Depth)]);
+                while (true)
+                {
+                    var (request, _) = peer.ReadRequest();
+                    if (request.Command == NbdCommand.Disconnect)
+                    {
+                        return;
+                    }
+
+                    peer.Status(request, 8, Told(flags[1], (int)request.Offset / block, (int)(request.Offset + request.Length) / block, by.Next(1, 9)), done: false);
+                    peer.Status(request, 7, Told(flags[0], (int)request.Offset / block, (int)(request.Offset + request.Length) / block, by.Next(1, 9)));
+                }
+            });
+            await using var node = await NbdNode.OpenAsync(new NbdNodeOptions { Client = server.Options, MetaContexts = [Depth] });
+            var extents = new ExtentList();
+            for (long at = 0; at < node.Length; at = extents.End)
+            {
+                extents.Reset(at, Math.Min(node.Length - at, random.Next(1, 60) * block), random.Next(1, 10));
+                await node.GetExtentsAsync(extents, ExtentPrecision.Layer);
+                Assert.True(extents.End > at);
+                foreach (var extent in extents.Items.ToArray())
+                {
+                    for (var k = extent.Start; k < extent.End; k += block)
+                    {
+                        var (allocation, depth) = (flags[0][k / block], flags[1][k / block]);
+                        Assert.True(
+                            (extent.State == ExtentState.Zero, extent.IsHole, extent.Behind) == ((allocation & 2) != 0, (allocation & 1) != 0, (int)depth - 1),
+                            $"seed {seed}: at {k} it says {extent}");
+                    }
+                }
+            }
+        }
+
+        // At most so many extents from a block on; the last one reaches beyond the range, as far as it says the same.
+        static (ulong, ulong)[] Told(ulong[] flags, int at, int end, int most)
+        {
+            var extents = new List<(ulong, ulong)>();
+            while (at < end && extents.Count < most)
+            {
+                var start = at;
+                while (at < flags.Length && flags[at] == flags[start])
+                {
+                    at++;
+                }
+
+                extents.Add(((ulong)(at - start) * block, flags[start]));
+            }
+
+            return [.. extents];
+        }
+    }
+
     private static async Task<BlockExtent[]> WalkAsync(NbdNode node)
     {
         var extents = new ExtentList();
