@@ -124,6 +124,7 @@ internal static class ChecksumCommand
                 {
                     await new CopyEngine([image.Edge], sink, new CopyOptions
                     {
+                        OnCallersThread = true,
                         Parallel = Copy.CopyRemote.Is(image.Node) ? RemoteChunks : Chunks,
                         WaitsForPeers = true,
                         SparseBytes = 0,

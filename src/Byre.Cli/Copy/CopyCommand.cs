@@ -104,6 +104,7 @@ internal sealed class CopyCommand(CopyRequest request, ImgContext context, CopyS
         var keepsData = request.Allocated || target.IsStream || target.IsNull;
         return new CopyOptions
         {
+            OnCallersThread = true,
             Parallel = request.Synchronous ? 1 : Chunks(isRemote, target.IsStream, buffer),
             WaitsForPeers = true,
             BufferSize = buffer,

@@ -25,6 +25,7 @@ internal static class CopyVerifier
     {
         var reading = new CopyOptions
         {
+            OnCallersThread = true,
             Parallel = options.Parallel,
             WaitsForPeers = options.WaitsForPeers,
             BufferSize = options.BufferSize,

@@ -112,6 +112,7 @@ internal static class CommitCommand
         {
             var job = new CommitJob(image.Edge, target, new CopyOptions
             {
+                OnCallersThread = true,
                 SparseBytes = long.MaxValue, // data stays data, as it is above
                 CopyRange = true,
                 RateBytesPerSecond = rate,

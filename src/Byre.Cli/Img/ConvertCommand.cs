@@ -115,6 +115,7 @@ internal static class ConvertCommand
         var isNew = !options.NoCreate && !ConvertTarget.IsUnknownWhenNew(target.Node);
         var engine = new CopyEngine(sources.Edges, target.Edge, new CopyOptions
         {
+            OnCallersThread = true,
             Parallel = options.Parallel,
             TargetIsZero = options.TargetIsZero || (isNew && !hasBacking),
             TargetZeroFrom = isNew && hasBacking && BackingChain.BackingOf(target.Node) is { } backing ? backing.Length : long.MaxValue,

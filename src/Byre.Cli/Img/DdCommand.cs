@@ -110,6 +110,7 @@ internal static class DdCommand
 
         await new CopyEngine(sources.Edges, image.Edge, new CopyOptions
         {
+            OnCallersThread = true,
             SourceOffset = offset,
             SourceLength = length,
             ReadsUnknown = true,

@@ -118,6 +118,7 @@ internal static class RebaseCommand
         {
             var job = new RebaseJob(image.Edge, backing?.Edge, new CopyOptions
             {
+                OnCallersThread = true,
                 Compressed = compress,
                 CompressionUnit = BackingChain.SkipFilters(image.Node) is Qcow2Node qcow2 ? qcow2.Header.ClusterSize : 0,
                 Writethrough = writethrough,

@@ -17,6 +17,12 @@ public sealed record CopyOptions
     /// </summary>
     public bool WaitsForPeers { get; init; }
 
+    /// <summary>
+    /// The calling thread copies with the others, and is blocked until all of them are done: for programs that have nothing else
+    /// for it to do. Otherwise it is free, and all threads are the copy's own.
+    /// </summary>
+    public bool OnCallersThread { get; init; }
+
     /// <summary>Bytes read and written at a time: 4 KiB to 32 MiB, rounded down to 4 KiB.</summary>
     public int BufferSize { get; init; } = 1 << 20;
 

@@ -14,13 +14,20 @@ internal sealed class CopyThreads(ICopyPlan plan, CopyJobState job, Cancellation
 
     /// <summary>Runs until the plan is used up or something failed.</summary>
     /// <param name="count">How many threads, at least 1.</param>
+    /// <param name="onCallers">The calling thread is one of them, and is blocked until the others are done.</param>
     /// <returns>The first failure, or null.</returns>
-    public async Task<Exception?> RunAsync(int count)
+    public async Task<Exception?> RunAsync(int count, bool onCallers)
     {
         running = count;
-        for (var i = 0; i < count; i++)
+        for (var i = onCallers ? 1 : 0; i < count; i++)
         {
             new Thread(Work) { IsBackground = true, Name = "copy " + i }.Start();
+        }
+
+        if (onCallers)
+        {
+            Work();
+            Wait(new ValueTask(finished.Task));
         }
 
         await finished.Task.ConfigureAwait(false);

@@ -50,6 +50,7 @@ public sealed class CopyEngineTests
                 CompressionUnit = compressed ? 1 << random.Next(12, 17) : 0,
                 SparseBytes = random.Next(3) switch { 0 => 0, 1 => 4096, _ => 65536 },
                 OutOfOrder = random.Next(2) == 0,
+                OnCallersThread = random.Next(2) == 0,
             });
             var result = await engine.RunAsync();
             Assert.True(target.Bytes.AsSpan(0, expected.Count).SequenceEqual(expected.ToArray()), $"seed {seed}, round {round}");
@@ -171,28 +172,34 @@ public sealed class CopyEngineTests
         }
     }
 
-    [Fact]
-    public async Task A_failed_read_ends_the_copy_with_its_place()
+    [Theory]
+    [InlineData(false)]
+    [InlineData(true)]
+    public async Task A_failed_read_ends_the_copy_with_its_place(bool onCallers)
     {
         var source = new CopyNode(Filled(64 * Block, 5));
         source.BadSectors.Add(300);
         var e = await Assert.ThrowsAsync<BlockException>(
-            async () => await CopyAsync(source, new CopyNode(new byte[64 * Block]), new CopyOptions { BufferSize = 1 << 16 }));
+            async () => await CopyAsync(source, new CopyNode(new byte[64 * Block]), new CopyOptions { BufferSize = 1 << 16, OnCallersThread = onCallers }));
         Assert.Equal(ErrorCode.Io, e.Code);
         Assert.StartsWith("error while reading at byte 131072: bad sector", e.Message, StringComparison.Ordinal);
     }
 
-    [Fact]
-    public async Task A_failed_write_ends_the_copy_and_keeps_its_code()
+    [Theory]
+    [InlineData(false)]
+    [InlineData(true)]
+    public async Task A_failed_write_ends_the_copy_and_keeps_its_code(bool onCallers)
     {
         var e = await Assert.ThrowsAsync<BlockException>(async () => await CopyAsync(
-            new CopyNode(Filled(512 * Block, 5)), new CopyNode(new byte[512 * Block]) { FailsWrites = true }, new CopyOptions { BufferSize = 1 << 16 }));
+            new CopyNode(Filled(512 * Block, 5)), new CopyNode(new byte[512 * Block]) { FailsWrites = true }, new CopyOptions { BufferSize = 1 << 16, OnCallersThread = onCallers }));
         Assert.Equal(ErrorCode.NoSpace, e.Code);
         Assert.Contains("error while writing at byte ", e.Message, StringComparison.Ordinal);
     }
 
-    [Fact]
-    public async Task A_cancelled_copy_stops_between_chunks()
+    [Theory]
+    [InlineData(false)]
+    [InlineData(true)]
+    public async Task A_cancelled_copy_stops_between_chunks(bool onCallers)
     {
         using var cancel = new CancellationTokenSource();
         var target = new CopyNode(new byte[1024 * Block]);
@@ -205,7 +212,7 @@ public sealed class CopyEngineTests
             }
         };
         await Assert.ThrowsAnyAsync<OperationCanceledException>(
-            async () => await CopyAsync(new CopyNode(Filled(1024 * Block, 5)), target, new CopyOptions { BufferSize = 1 << 16 }, cancel.Token));
+            async () => await CopyAsync(new CopyNode(Filled(1024 * Block, 5)), target, new CopyOptions { BufferSize = 1 << 16, OnCallersThread = onCallers }, cancel.Token));
         Assert.InRange(writes, 3, 8);
     }
 
@@ -330,11 +337,11 @@ public sealed class CopyEngineTests
         return await new CopyEngine([from], to, options).RunAsync(cancellation);
     }
 
-    private static BlockEdge Reader(BlockNode node) => new(node, ChildRole.None, DefaultPermissions.Reader);
+    internal static BlockEdge Reader(BlockNode node) => new(node, ChildRole.None, DefaultPermissions.Reader);
 
-    private static BlockEdge Writer(BlockNode node) => new(node, ChildRole.None, DefaultPermissions.Writer);
+    internal static BlockEdge Writer(BlockNode node) => new(node, ChildRole.None, DefaultPermissions.Writer);
 
-    private static byte[] Filled(int length, byte value)
+    internal static byte[] Filled(int length, byte value)
     {
         var bytes = new byte[length];
         Array.Fill(bytes, value);
