@@ -115,7 +115,8 @@ public sealed class CopyEngine
             : new CopyPlan(MakeWalker(), kernel, new CopyPlanOptions(bufferSize, zeroFrom, fillsZeroes), tally);
         var threads = new CopyThreads(plan, job, stop);
         var most = options.WaitsForPeers ? MostThreads : Math.Max(2, Environment.ProcessorCount);
-        if (await threads.RunAsync(Math.Clamp(options.Parallel, 1, most), options.OnCallersThread).ConfigureAwait(false) is { } failure)
+        var onCallers = options.OnCallersThread && !Thread.CurrentThread.IsThreadPoolThread;
+        if (await threads.RunAsync(Math.Clamp(options.Parallel, 1, most), onCallers).ConfigureAwait(false) is { } failure)
         {
             cancellation.ThrowIfCancellationRequested();
             ExceptionDispatchInfo.Throw(failure);

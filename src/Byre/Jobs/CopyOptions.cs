@@ -19,7 +19,7 @@ public sealed record CopyOptions
 
     /// <summary>
     /// The calling thread copies with the others, and is blocked until all of them are done: for programs that have nothing else
-    /// for it to do. Otherwise it is free, and all threads are the copy's own.
+    /// for it to do. A thread of the pool is never taken, as nodes need those. Otherwise all threads are the copy's own.
     /// </summary>
     public bool OnCallersThread { get; init; }
 

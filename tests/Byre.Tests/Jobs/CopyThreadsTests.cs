@@ -9,12 +9,19 @@ public sealed class CopyThreadsTests
     private const int Length = 1 << 20;
 
     [Theory]
-    [InlineData(1)]
-    [InlineData(4)]
-    public async Task The_calling_thread_copies_where_it_is_lent_and_gets_it_back_when_all_is_copied(int parallel)
+    [InlineData(1, true, false)]
+    [InlineData(4, true, false)]
+    [InlineData(4, false, false)]
+    [InlineData(4, true, true)]
+    public async Task The_calling_thread_copies_where_it_is_lent_but_for_threads_of_the_pool(int parallel, bool lends, bool isOfPool)
     {
-        foreach (var isLent in new[] { true, false })
+        await (isOfPool ? Task.Run(CopyAsync) : Task.Factory.StartNew(
+            CopyAsync, CancellationToken.None, TaskCreationOptions.LongRunning, TaskScheduler.Default).Unwrap());
+
+        async Task CopyAsync()
         {
+            Assert.Equal(isOfPool, Thread.CurrentThread.IsThreadPoolThread);
+            var isLent = lends && !isOfPool;
             var source = new CopyNode(CopyEngineTests.Filled(Length, 5));
             var caller = Environment.CurrentManagedThreadId;
             var threads = new ConcurrentDictionary<int, bool>();
@@ -37,7 +44,7 @@ public sealed class CopyThreadsTests
                 BufferSize = 1 << 16,
                 Parallel = parallel,
                 OutOfOrder = true,
-                OnCallersThread = isLent,
+                OnCallersThread = lends,
             });
             var copy = engine.RunAsync();
             Assert.True(copy.IsCompleted || !isLent);
